@@ -1,0 +1,218 @@
+"""Collections: declared once, from which client view, routes and server storage follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from atiha_web import models
+from atiha_web.errors import InvalidDataError, UnknownCollectionError
+from atiha_web.sync import hlc
+from atiha_web.sync.merge import FIELDS, LastWriteWins, MergePolicy, PerField, State, ViewingSessions
+from atiha_web.sync.operation import check_json, check_key, check_size, record_id
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_FILLED_IN = frozenset({"id", "userId", "createdAt", "updatedAt", FIELDS})
+_CREATED_AT = "createdAt"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One kind of record.
+
+    Attributes:
+        name: lower-case letters, digits and ``_``, at most 32.
+        model: the pydantic model of one record, its key field included.
+        key: the model's field (in Python spelling) whose text identifies a record of one user.
+        policy: how concurrent writes merge; last write wins unless told otherwise.
+        schema: number of the model's current shape, raised when it changes incompatibly.
+        upgrade: ``upgrade(data, from_schema)`` turns older data into the current shape.
+        list_name: the member that holds the rows in REST replies; the name unless told otherwise.
+    """
+
+    name: str
+    model: type[BaseModel]
+    key: str = "content_id"
+    policy: MergePolicy = field(default_factory=LastWriteWins)
+    schema: int = 1
+    upgrade: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
+    list_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidDataError(
+                f"{self.name!r} cannot name a collection: use lower-case letters, digits and _"
+            )
+        if self.key not in self.model.model_fields:
+            raise InvalidDataError(f"{self.model.__name__} has no field {self.key!r} to be the key")
+
+    @property
+    def slug(self) -> str:
+        """Its name in URLs: ``watch-history`` for ``watch_history``."""
+        return self.name.replace("_", "-")
+
+    @property
+    def rows_name(self) -> str:
+        """The member that holds its rows in REST replies."""
+        return self.list_name or self.name
+
+    @cached_property
+    def key_alias(self) -> str:
+        """The key field's name in JSON."""
+        return self.model.model_fields[self.key].alias or self.key
+
+    def key_of(self, data: Mapping[str, Any]) -> str:
+        """The key within a record's JSON or keyword data.
+
+        Raises:
+            InvalidDataError: there is none, or it cannot be a key.
+        """
+        key = data.get(self.key_alias, data.get(self.key))
+        if key is None:
+            raise InvalidDataError(f"{self.name}: {self.key_alias} is missing")
+        return check_key(key)
+
+    def validate(self, key: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON data of one operation on ``key``, without the key and what is filled in.
+
+        Raises:
+            InvalidDataError: naming each field that is wrong.
+            OperationTooLargeError: above 32 KiB.
+        """
+        check_key(key)
+        given = {name: value for name, value in data.items() if name != self.key}
+        try:
+            entry = self.model.model_validate({**given, self.key_alias: key})
+            payload = entry.model_dump(mode="json", by_alias=True, **self._dump_options)
+        except ValidationError as error:
+            raise InvalidDataError(f"{self.name}: {describe(error)}") from error
+        except (PydanticSerializationError, UnicodeError) as error:
+            raise InvalidDataError(f"{self.name}: {error}") from error
+        payload = {
+            name: value
+            for name, value in payload.items()
+            if name not in _FILLED_IN and name != self.key_alias
+        }
+        created_at = given.get(_CREATED_AT, given.get("created_at"))
+        if created_at is not None:
+            payload[_CREATED_AT] = _normal_time(created_at, self.name)
+        check_json(payload, self.name)
+        check_size(payload)
+        return payload
+
+    @property
+    def _dump_options(self) -> dict[str, bool]:
+        # A per-field statement holds what was set, nulls included; a whole one needs no nulls.
+        if isinstance(self.policy, PerField):
+            return {"exclude_unset": True}
+        return {"exclude_none": True}
+
+    def row(self, user_id: str, key: str, state: State) -> dict[str, Any]:
+        """A live record as JSON: its data with id, user, key and times (ISO 8601, UTC)."""
+        data = {name: value for name, value in (state.data or {}).items() if name != FIELDS}
+        updated_at = iso(state.timestamp)
+        return {
+            "id": record_id(user_id, self.name, key),
+            "userId": user_id,
+            self.key_alias: key,
+            **data,
+            _CREATED_AT: data.get(_CREATED_AT) or updated_at,
+            "updatedAt": updated_at,
+        }
+
+    def entry(self, user_id: str, key: str, state: State) -> BaseModel:
+        """A live record as an instance of the model.
+
+        Raises:
+            InvalidDataError: what is stored does not fit the model.
+        """
+        row = self.row(user_id, key, state)
+        if not issubclass(self.model, models.Record):
+            row = {name: value for name, value in row.items() if name not in _FILLED_IN}
+        try:
+            return self.model.model_validate(row)
+        except ValidationError as error:
+            raise InvalidDataError(f"{self.name} {key!r}: {describe(error)}") from error
+
+
+class Registry(Mapping[str, Collection]):
+    """The declared collections, by name.
+
+    Raises:
+        InvalidDataError: two share a name.
+    """
+
+    def __init__(self, collections: Iterable[Collection]) -> None:
+        self._collections: dict[str, Collection] = {}
+        for collection in collections:
+            if collection.name in self._collections:
+                raise InvalidDataError(f"the collection {collection.name!r} is declared twice")
+            self._collections[collection.name] = collection
+
+    def __getitem__(self, name: str) -> Collection:
+        try:
+            return self._collections[name]
+        except KeyError:
+            known = ", ".join(self._collections)
+            raise UnknownCollectionError(f"no collection {name!r}; declared are: {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._collections
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._collections)
+
+    def __len__(self) -> int:
+        return len(self._collections)
+
+    @cached_property
+    def schemas(self) -> dict[str, int]:
+        """The schema number of each collection."""
+        return {name: collection.schema for name, collection in self._collections.items()}
+
+
+def iso(timestamp: str) -> str:
+    """The wall-clock part of a timestamp as Prisma writes dates: ``2025-01-06T12:00:00.000Z``."""
+    return _iso(hlc.to_datetime(timestamp))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _normal_time(value: object, what: str) -> str:
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return _iso(moment.astimezone(UTC))
+    except (ValueError, OverflowError) as error:
+        raise InvalidDataError(f"{what}.createdAt: {value!r:.80} is not a date in ISO 8601") from error
+
+
+def describe(error: ValidationError) -> str:
+    """One line for people: each wrong field and what is wrong with it."""
+    parts = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(map(str, item["loc"]))
+        parts.append(f"{place}: {item['msg']}" if place else item["msg"])
+    return "; ".join(parts)
+
+
+BUILT_IN = (
+    Collection(
+        "watch_history",
+        models.WatchHistoryEntry,
+        policy=ViewingSessions(),
+        list_name="history",
+    ),
+    Collection("watchlist", models.WatchlistEntry),
+    Collection("favorites", models.Favorite),
+    Collection("ratings", models.Rating),
+)
+"""The collections every client and server knows. An app adds its own beside them."""

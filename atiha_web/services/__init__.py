@@ -1,0 +1,1 @@
+"""The words of the domain, on top of the sync engine."""

@@ -1,0 +1,158 @@
+"""Operations: immutable, full statements of one record, and the names they go by."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from atiha_web.errors import InvalidDataError, OperationTooLargeError
+from atiha_web.sync import hlc
+
+MAX_OPERATION_BYTES = 32 * 1024
+MAX_KEY_LENGTH = 256
+MAX_DEPTH = 32
+
+_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_OPERATION_ID = re.compile(r"[0-9a-f]{12}-[0-9]{1,16}")
+_NAMESPACE = uuid.UUID("6f2d6c7e-0b7e-5b53-9d43-6f3b1f0c8a11")
+
+
+class RecordKey(NamedTuple):
+    """Where a record lives within one user's data."""
+
+    collection: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A full statement of one record, or its deletion (``data`` is ``None``).
+
+    ``id`` is ``<writer>-<n>``, ``timestamp`` 28 hex digits (see ``hlc``), ``data`` the record as
+    JSON without its key, ``schema`` the number of the collection's schema it was written under.
+    """
+
+    id: str
+    collection: str
+    key: str
+    data: Mapping[str, Any] | None
+    timestamp: str
+    schema: int = 1
+
+    @property
+    def record(self) -> RecordKey:
+        """The record it states."""
+        return RecordKey(self.collection, self.key)
+
+    @property
+    def type(self) -> str:
+        """``put`` or ``delete``."""
+        return "delete" if self.data is None else "put"
+
+
+def is_user_id(text: object) -> bool:
+    """Whether ``text`` may name a user: 1 to 64 of letters, digits, ``_`` and ``-``."""
+    return isinstance(text, str) and _USER_ID.fullmatch(text) is not None
+
+
+def is_operation_id(text: object) -> bool:
+    """Whether ``text`` has the form ``<writer>-<n>``."""
+    return isinstance(text, str) and _OPERATION_ID.fullmatch(text) is not None
+
+
+def record_id(user_id: str, collection: str, key: str) -> str:
+    """The id of a record: a UUID (version 5) of user, collection and key.
+
+    Every client and the server compute the same one, so a record keeps its id across its sync.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{user_id}/{collection}/{key}"))
+
+
+def dump_json(value: object) -> str:
+    """Compact JSON text; raises ``ValueError`` on non-finite numbers."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what PostgreSQL or UTF-8 cannot hold.
+
+    Raises:
+        InvalidDataError: a NUL or a lone surrogate is in ``text``.
+    """
+    if "\x00" in text:
+        raise InvalidDataError(f"{what} contains a NUL character; remove it")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidDataError(f"{what} contains half of a surrogate pair; remove it")
+
+
+def check_json(value: object, what: str, depth: int = 0) -> None:
+    """Refuse anything that is not JSON, cannot be stored, or is nested too deeply.
+
+    Raises:
+        InvalidDataError: naming the offending place.
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return
+    if isinstance(value, str):
+        check_text(value, what)
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN differs from itself
+            raise InvalidDataError(f"{what} is {value}; only finite numbers can be stored")
+    elif depth >= MAX_DEPTH:
+        raise InvalidDataError(f"{what} is nested more than {MAX_DEPTH} levels deep")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise InvalidDataError(f"{what} has the key {name!r}; JSON keys are text")
+            check_text(name, f"a key of {what}")
+            check_json(item, f"{what}.{name}", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            check_json(item, f"{what}[{index}]", depth + 1)
+    else:
+        raise InvalidDataError(f"{what} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def check_key(key: object) -> str:
+    """A record's key: 1 to 256 characters of storable text.
+
+    Raises:
+        InvalidDataError: it is not.
+    """
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise InvalidDataError(f"a key is text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.80}")
+    check_text(key, "the key")
+    return key
+
+
+def check_operation(operation: Operation) -> None:
+    """Check what every operation must satisfy, whatever its collection.
+
+    Raises:
+        InvalidDataError: malformed id, key, timestamp or data.
+        OperationTooLargeError: above 32 KiB of JSON.
+    """
+    if not is_operation_id(operation.id):
+        raise InvalidDataError(f"{operation.id!r:.80} is not an operation id: <writer>-<n> is expected")
+    hlc.parse(operation.timestamp)
+    check_key(operation.key)
+    if operation.data is not None:
+        check_json(operation.data, operation.collection)
+        check_size(operation.data)
+
+
+def check_size(data: Mapping[str, Any]) -> None:
+    """Refuse data above 32 KiB of JSON (in UTF-8).
+
+    Raises:
+        OperationTooLargeError: it is.
+    """
+    size = len(dump_json(data).encode())
+    if size > MAX_OPERATION_BYTES:
+        raise OperationTooLargeError(
+            f"{size:,} bytes in one record; at most {MAX_OPERATION_BYTES:,} can be synced: shorten it"
+        )
