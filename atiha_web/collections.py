@@ -79,6 +79,29 @@ class Collection:
             raise InvalidDataError(f"{self.name}: {self.key_alias} is missing")
         return check_key(key)
 
+    def build(
+        self, key: str, data: Mapping[str, Any], current: State | None, timestamp: str
+    ) -> dict[str, Any]:
+        """The JSON data of a new write at ``timestamp``, completed from the ``current`` view.
+
+        Raises:
+            InvalidDataError: naming each field that is wrong.
+            OperationTooLargeError: above 32 KiB.
+        """
+        whole = self.validate(key, data)
+        if isinstance(self.policy, PerField):
+            return whole
+        given = {name: value for name, value in whole.items() if name in self._json_names(data)}
+        built = {**whole, **self.policy.prepare(given, current, timestamp)}
+        if _CREATED_AT not in built and current is not None and current.data is not None:
+            built[_CREATED_AT] = current.data.get(_CREATED_AT) or iso(current.timestamp)
+        check_size(built)
+        return built
+
+    def _json_names(self, data: Mapping[str, Any]) -> set[str]:
+        fields = self.model.model_fields
+        return {(fields[name].alias or name) if name in fields else name for name in data}
+
     def validate(self, key: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON data of one operation on ``key``, without the key and what is filled in.
 

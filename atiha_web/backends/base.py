@@ -1,4 +1,4 @@
-"""The whole contract between the engine and a platform. Each adapter implements these four.
+"""The whole contract between the engine and a platform. Each adapter implements these.
 
 Methods are ``async def``; awaiting one that answers at once costs no turn of the event loop.
 """
@@ -128,22 +128,6 @@ class Environment(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Time; a simulation brings its own."""
-
-    def now_ms(self) -> int:
-        """Wall-clock time in ms since 1970 in UTC; may be wrong and may jump."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds since some moment; never runs backwards."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after ``seconds``."""
-        ...
-
-
 @dataclass(frozen=True)
 class Backend:
     """One platform, chosen once and handed to everything that needs it."""
@@ -151,7 +135,8 @@ class Backend:
     storage: Storage
     transport: Transport
     environment: Environment
-    clock: Clock
+    now_ms: Callable[[], int]
+    """Wall-clock time in ms since 1970, UTC; may be wrong and may jump. Timers are asyncio's."""
     random: Callable[[], float]
     """A number in [0, 1), for jitter."""
     random_hex: Callable[[int], str]
