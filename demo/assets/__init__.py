@@ -1,0 +1,20 @@
+"""Everything the browser gets, pinned and self-hosted.
+
+`build()` returns a `Site`: a folder that never changes once it is there, to be served as it is.
+
+    pyodide/        the Pyodide runtime, its wheels and ours, and a lock file that names them, so
+                    that `loadPackage("atiha-web")` asks for nothing else
+    wheels/         our own wheel, for `micropip.install(url)`
+    vendor/         the files that `vendor` in demo/package.json lists, each under its own name
+    manifest.json   `build`, a name that changes with any byte of the site; `pyodide`, `python` and
+                    `wheel`; `files`, the size in bytes and the SHA-256 of each path above; `boot`,
+                    the paths a page fetches to import `atiha_web`
+
+What comes from npm and PyPI is kept in `.cache/` by the pins that asked for it: a second build
+needs no network. The command `python -m demo.assets` does the same and prints the folder.
+"""
+
+from demo.assets.errors import AssetError
+from demo.assets.site import Site, build
+
+__all__ = ["AssetError", "Site", "build"]

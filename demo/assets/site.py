@@ -1,0 +1,129 @@
+"""Puts the fetched parts together into one folder that a server can serve as it is."""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from demo.assets import fetch, lock, pins
+from demo.assets.progress import Steps, shown_steps
+
+RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+DAY = 24 * 60 * 60
+
+Target = Literal["demo", "test"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A finished site: its folder and what stands in it."""
+
+    root: Path
+
+    @property
+    def pyodide(self) -> Path:
+        """The folder to give to Pyodide as `indexURL`."""
+        return self.root / "pyodide"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What `manifest.json` says."""
+        manifest: dict[str, Any] = json.loads((self.root / "manifest.json").read_text("utf-8"))
+        return manifest
+
+    @property
+    def wheel(self) -> Path:
+        """Our own wheel."""
+        return next((self.root / "wheels").glob("atiha_web-*.whl"))
+
+
+def build(target: Target = "demo") -> Site:
+    """Build the site, or find it built; safe to call from several processes.
+
+    Args:
+        target: "demo" is what the page needs; "test" adds pytest and what it needs in Pyodide.
+
+    Raises:
+        AssetError: Something is missing here, or could not be fetched.
+    """
+    fetch.CACHE.mkdir(exist_ok=True)
+    with FileLock(fetch.CACHE / "lock"), shown_steps() as steps:
+        node_modules = fetch.npm_packages(steps)
+        upstream = json.loads((node_modules / "pyodide" / "pyodide-lock.json").read_text("utf-8"))
+        wheels = [fetch.own_wheel(steps), *_wheels(steps, target, upstream["info"])]
+        builder = sorted(Path(__file__).parent.glob("*.py"))
+        name = pins.digest(pins.PACKAGE_JSON, pins.PACKAGE_LOCK, *sorted(wheels), *builder)
+        root = fetch.CACHE / "site" / f"{target}-{name}"
+        if not root.exists():
+            with steps.step("Site"), fetch.new_folder(root) as folder:
+                _assemble(folder, node_modules, wheels, upstream)
+        os.utime(root)
+        _prune()
+    return Site(root)
+
+
+def _wheels(steps: Steps, target: Target, info: dict[str, str]) -> list[Path]:
+    wheels = fetch.wheels(steps, pins.WHEELS, info["python"], info["abi_version"])
+    if target == "test":
+        wheels += fetch.wheels(steps, pins.TEST_WHEELS, info["python"], info["abi_version"])
+    return wheels
+
+
+def _assemble(
+    folder: Path, node_modules: Path, wheels: list[Path], upstream: dict[str, Any]
+) -> None:
+    own = wheels[0]
+    for name in RUNTIME:
+        _place(node_modules / "pyodide" / name, folder / "pyodide" / name)
+    for wheel in wheels:
+        _place(wheel, folder / "pyodide" / wheel.name)
+    for path in pins.vendored():
+        _place(node_modules / path, folder / "vendor" / Path(path).name)
+    _place(own, folder / "wheels" / own.name)
+    entries = lock.packages(wheels, upstream["info"]["python"])
+    _write_json(folder / "pyodide" / "pyodide-lock.json", {**upstream, "packages": entries})
+    files = {
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": lock.sha256(file),
+        }
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+    booted = [entries[name]["file_name"] for name in lock.with_needs("atiha-web", entries)]
+    manifest = {
+        "build": pins.digest(json.dumps(files)),
+        "pyodide": pins.npm_pins()["pyodide"],
+        "python": upstream["info"]["python"],
+        "wheel": f"wheels/{own.name}",
+        "boot": [f"pyodide/{name}" for name in (*RUNTIME, "pyodide-lock.json", *booted)],
+        "files": files,
+    }
+    _write_json(folder / "manifest.json", manifest)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Link a cached file, which nothing ever changes, or copy it where links are not to be had."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+
+
+def _prune() -> None:
+    """Remove what no build used for a day; a younger site may be served right now."""
+    old = time.time() - DAY
+    for kind in ("own", "site"):
+        for folder in (fetch.CACHE / kind).iterdir():
+            if folder.stat().st_mtime < old:
+                shutil.rmtree(folder)
