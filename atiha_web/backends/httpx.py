@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
 import httpx
 
 from atiha_web.backends.base import Request, Response
@@ -19,19 +22,23 @@ class HttpxTransport:
     async def request(self, request: Request) -> Response:
         """See ``Transport.request``."""
         if self._client is None:
-            self._client = httpx.AsyncClient(follow_redirects=True)
+            self._client = httpx.AsyncClient(follow_redirects=True, cookies=_no_cookies())
         try:
-            reply = await self._client.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.body,
-                timeout=request.timeout,
-            )
-        except httpx.TimeoutException as error:
+            # One bound for the whole reply: httpx's own timeout starts again with every chunk.
+            async with asyncio.timeout(request.timeout):
+                reply = await self._client.request(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    content=request.body,
+                    timeout=None,
+                )
+        except TimeoutError as error:
             raise RequestTimeoutError(f"no answer within {request.timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NetworkError(f"the server cannot be reached: {error or type(error).__name__}") from error
+            raise NetworkError(
+                f"the server cannot be reached: {str(error) or type(error).__name__}"
+            ) from error
         return Response(
             status=reply.status_code,
             headers={name.lower(): value for name, value in reply.headers.items()},
@@ -44,3 +51,8 @@ class HttpxTransport:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
+
+
+def _no_cookies() -> CookieJar:
+    """A jar that stays empty: who asks is said by each request alone."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import TypeVar
 
 from atiha_web.backends.base import (
     Backend,
@@ -17,10 +16,8 @@ from atiha_web.backends.base import (
     Transport,
     Unsubscribe,
 )
+from atiha_web.backends.listeners import Listeners
 from atiha_web.errors import SaveError, StorageFullError
-
-
-T = TypeVar("T")
 
 
 def units(text: str) -> int:
@@ -69,7 +66,7 @@ class MemoryStorage:
     def __init__(self, origin: MemoryOrigin | None = None) -> None:
         self.origin = origin or MemoryOrigin()
         self.origin.documents.append(self)
-        self._listeners: list[Callable[[StorageChange], None]] = []
+        self._listeners = Listeners[StorageChange]()
 
     async def read(self, keys: Sequence[str]) -> list[str | None]:
         """See ``Storage.read``."""
@@ -96,18 +93,17 @@ class MemoryStorage:
 
     def subscribe(self, listener: Callable[[StorageChange], None]) -> Unsubscribe:
         """See ``Storage.subscribe``."""
-        self._listeners.append(listener)
-        return lambda: _discard(self._listeners, listener)
+        return self._listeners.add(listener)
 
     def deliver(self, change: StorageChange) -> None:
         """Tell this document's listeners of a change made by another one."""
-        for listener in list(self._listeners):
-            listener(change)
+        self._listeners.tell(change)
 
     def close(self) -> None:
         """Leave the origin: no more changes are delivered."""
         self._listeners.clear()
-        _discard(self.origin.documents, self)
+        with suppress(ValueError):
+            self.origin.documents.remove(self)
 
 
 class MemoryEnvironment:
@@ -116,7 +112,7 @@ class MemoryEnvironment:
     def __init__(self, origin: MemoryOrigin | None = None) -> None:
         self.origin = origin or MemoryOrigin()
         self._online = True
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners = Listeners[str]()
 
     def online(self) -> bool:
         """See ``Environment.online``."""
@@ -129,13 +125,11 @@ class MemoryEnvironment:
 
     def signal(self, name: str) -> None:
         """Tell the listeners of one of ``SIGNALS``."""
-        for listener in list(self._listeners):
-            listener(name)
+        self._listeners.tell(name)
 
     def subscribe(self, listener: Callable[[str], None]) -> Unsubscribe:
         """See ``Environment.subscribe``."""
-        self._listeners.append(listener)
-        return lambda: _discard(self._listeners, listener)
+        return self._listeners.add(listener)
 
     def lock(self, name: str, timeout: float) -> AbstractAsyncContextManager[bool]:
         """See ``Environment.lock``."""
@@ -143,11 +137,11 @@ class MemoryEnvironment:
 
 
 @asynccontextmanager
-async def hold(lock: asyncio.Lock, timeout: float) -> AsyncIterator[bool]:
-    """Hold ``lock`` if it is had within ``timeout`` seconds; yields whether it was."""
+async def hold(lock: asyncio.Lock, patience: float) -> AsyncIterator[bool]:
+    """Hold ``lock`` if it is had within ``patience`` seconds; yields whether it was."""
     held = False
     with suppress(TimeoutError):
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(patience):
             held = await lock.acquire()
     try:
         yield held
@@ -156,14 +150,14 @@ async def hold(lock: asyncio.Lock, timeout: float) -> AsyncIterator[bool]:
             lock.release()
 
 
-def _discard(items: list[T], item: T) -> None:
-    with suppress(ValueError):
-        items.remove(item)
-
-
 def system_clock() -> int:
     """Wall-clock time of this machine in ms since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def random_hex(digits: int) -> str:
+    """That many random lower-case hex digits, from the system's source."""
+    return secrets.token_hex((digits + 1) // 2)[:digits]
 
 
 def memory_backend(transport: Transport, origin: MemoryOrigin | None = None) -> Backend:
@@ -176,6 +170,6 @@ def memory_backend(transport: Transport, origin: MemoryOrigin | None = None) -> 
         environment=MemoryEnvironment(origin),
         now_ms=system_clock,
         random=random.random,
-        random_hex=lambda digits: secrets.token_hex((digits + 1) // 2)[:digits],
+        random_hex=random_hex,
         close=storage.close,
     )

@@ -1,0 +1,68 @@
+"""The one place that asks which platform this is."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from atiha_web.backends.base import Backend
+from atiha_web.errors import InvalidDataError, PlatformError
+
+StorageName = Literal["memory"]
+
+
+def is_in_browser() -> bool:
+    """Whether this is Pyodide, in a page or not."""
+    return sys.platform == "emscripten"
+
+
+def is_in_page() -> bool:
+    """Whether this is Pyodide on the main thread of a web page."""
+    return is_in_browser() and _has_global("window") and _has_global("document")
+
+
+def is_in_worker() -> bool:
+    """Whether this is Pyodide in a worker, such as a notebook's kernel."""
+    return is_in_browser() and _has_global("WorkerGlobalScope")
+
+
+def _has_global(name: str) -> bool:
+    import js  # noqa: PLC0415 - exists in Pyodide only
+
+    return hasattr(js, name)
+
+
+async def choose_backend(
+    *, storage: StorageName | None = None, bridge_url: str | None = None
+) -> Backend:
+    """Open the backend of this platform.
+
+    Args:
+        storage: ``"memory"`` keeps nothing beyond this page or process. By default what the
+            platform has to offer: ``window.localStorage`` in a page, memory on CPython.
+        bridge_url: Where the page's origin serves ``bridge.js``; see ``page.load_bridge``.
+
+    Raises:
+        InvalidDataError: no storage has that name.
+        StorageUnavailableError: the browser blocks storage; ``storage="memory"`` works there.
+        PlatformError: there is no backend for this platform, or it cannot be loaded.
+    """
+    if storage not in (None, "memory"):
+        raise InvalidDataError(f"no storage is called {storage!r}; give 'memory' or nothing")
+    # Imported on use: each needs what the other platforms do not have.
+    if is_in_page():
+        from atiha_web.backends.memory import MemoryStorage  # noqa: PLC0415
+        from atiha_web.backends.page import page_backend  # noqa: PLC0415
+
+        memory = MemoryStorage() if storage == "memory" else None
+        return await page_backend(storage=memory, bridge_url=bridge_url)
+    if is_in_worker():
+        raise PlatformError(
+            "there is no storage for Python in a worker yet: run Pyodide on the page's main thread"
+        )
+    if is_in_browser():
+        raise PlatformError("Pyodide runs outside of a browser here: use CPython instead")
+    from atiha_web.backends.httpx import HttpxTransport  # noqa: PLC0415
+    from atiha_web.backends.memory import memory_backend  # noqa: PLC0415
+
+    return memory_backend(HttpxTransport())

@@ -1,0 +1,136 @@
+// The page's side of the page backend. It moves text, bytes and events between Python and the
+// browser and decides nothing: what can be wrong is in Python, where the simulation runs it.
+//
+// Load it by URL, as a classic script or as a module; it exports nothing and sets
+// `globalThis.atihaBridge`. Arguments and results are plain data and thunks, so that a worker can be
+// served over a BroadcastChannel by the same functions. Times are in ms. Nothing here returns
+// null, which Python would see as a JsNull instead of None: undefined stands for what is not there.
+(() => {
+  const orUndefined = (value) => value ?? undefined;
+
+  // Asked for each time: the getter throws a SecurityError once the user blocks the site's data.
+  const local = () => window.localStorage;
+
+  const read = (...keys) => keys.map((key) => orUndefined(local().getItem(key)));
+
+  // write(key, value, key, value, …): one crossing for a batch, and strings cross cheaper as
+  // arguments than as JSON or in an array. An undefined value removes its key. Returns nothing,
+  // or what failed after how many changes.
+  function write(...pairs) {
+    let done = 0;
+    try {
+      const storage = local();
+      for (; done < pairs.length; done += 2) {
+        const [key, value] = [pairs[done], pairs[done + 1]];
+        if (value === undefined) storage.removeItem(key);
+        else storage.setItem(key, value);
+      }
+    } catch ({ name, message }) {
+      return { name, message, applied: done / 2 };
+    }
+  }
+
+  // Object.keys is one step in every browser, but leaves out keys called like a method of Storage;
+  // key(i) never does, and takes a walk from the start each time in some browsers.
+  function keys(prefix) {
+    const storage = local();
+    let names = Object.keys(storage);
+    if (names.length !== storage.length) {
+      names = Array.from({ length: storage.length }, (_, index) => storage.key(index));
+    }
+    return names.filter((name) => name.startsWith(prefix));
+  }
+
+  // Asks for a Web Lock. `held` tells whether it was had in time; `release()` gives it back, or
+  // gives up waiting, and may be called at any moment.
+  function lock(name, timeout) {
+    // Web Locks exist in secure contexts only; Python goes on without.
+    if (!navigator.locks) return { held: Promise.resolve(false), release: () => {} };
+    const waiting = new AbortController();
+    let release = () => waiting.abort();
+    const held = new Promise((resolve, reject) => {
+      // A timer of 0 ms could fire before the browser granted a lock that is free.
+      const options = timeout > 0 ? { signal: waiting.signal } : { ifAvailable: true };
+      const timer = timeout > 0 ? setTimeout(release, timeout) : undefined;
+      const granted = (lock) => {
+        clearTimeout(timer);
+        const had = lock !== null && !waiting.signal.aborted;
+        resolve(had);
+        // The lock is held until this promise settles.
+        return had ? new Promise((settle) => (release = settle)) : undefined;
+      };
+      navigator.locks.request(name, options, granted).catch((error) => {
+        clearTimeout(timer);
+        if (error.name === "AbortError") resolve(false);
+        else reject(error);
+      });
+    });
+    return { held, release: () => release() };
+  }
+
+  // Sends one request. `reply` settles with the whole reply or with what failed; `cancel()` ends it.
+  function request(url, method, headers, body, timeout) {
+    const ending = new AbortController();
+    // A flag of our own: browsers raise the same classes of error for a timeout and a dead network.
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      ending.abort();
+    }, timeout);
+    const exchange = async () => {
+      try {
+        const response = await fetch(url, {
+          method,
+          headers: JSON.parse(headers),
+          body,
+          signal: ending.signal,
+          credentials: "same-origin",
+          cache: "no-store",
+        });
+        return {
+          status: response.status,
+          url: response.url,
+          headers: Object.fromEntries(response.headers),
+          body: await response.arrayBuffer(),
+        };
+      } catch ({ message }) {
+        return { failure: late ? "timeout" : "network", message };
+      } finally {
+        clearTimeout(timer);
+      }
+    };
+    return { reply: exchange(), cancel: () => ending.abort() };
+  }
+
+  // Forwards what happens to `listener(what, key, value)`: "storage", "online", "offline",
+  // "visible" or "hidden". Returns a function that stops it.
+  function listen(listener) {
+    const forward = {
+      storage: ({ storageArea, key, newValue }) => {
+        // The same event tells of sessionStorage.
+        if (storageArea === local()) listener("storage", orUndefined(key), orUndefined(newValue));
+      },
+      online: () => listener("online"),
+      offline: () => listener("offline"),
+      visibilitychange: () => listener(document.visibilityState),
+      // A page that goes while it is hidden changes no visibility: this is its last moment.
+      pagehide: () => listener("hidden"),
+    };
+    const target = (type) => (type === "visibilitychange" ? document : window);
+    const types = Object.keys(forward);
+    types.forEach((type) => target(type).addEventListener(type, forward[type]));
+    return () => types.forEach((type) => target(type).removeEventListener(type, forward[type]));
+  }
+
+  globalThis.atihaBridge = Object.freeze({
+    // Counted up when Python and this file must change together: a cache may hold an older file.
+    version: 1,
+    read,
+    write,
+    keys,
+    lock,
+    request,
+    listen,
+    online: () => navigator.onLine,
+  });
+})();
