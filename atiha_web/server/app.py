@@ -1,0 +1,72 @@
+"""Put the API together: an app of its own, or a router for somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from atiha_web.collections import BUILT_IN, Collection, Registry
+from atiha_web.server import problems
+from atiha_web.server.accounts import Accounts
+from atiha_web.server.auth import Authenticate
+from atiha_web.server.database import Database
+from atiha_web.server.routes.accounts import accounts_router
+from atiha_web.server.routes.docs import add_docs
+from atiha_web.server.routes.health import health_router
+from atiha_web.server.routes.lists import lists_router
+from atiha_web.server.routes.parameters import Clock, wall_clock
+from atiha_web.server.routes.sync import sync_router
+from atiha_web.server.rows import RowSource
+
+PREFIX = "/api"
+
+
+def router(
+    source: RowSource,
+    *,
+    authenticate: Authenticate,
+    collections: Iterable[Collection] = BUILT_IN,
+    clock: Clock = wall_clock,
+) -> APIRouter:
+    """The sync route and each collection's REST routes, for any FastAPI app.
+
+    ``authenticate`` tells who sends a request (``None``: nobody); ids in paths are compared with
+    its answer. ``source`` is a ``Database``, open while the app runs.
+    """
+    registry = Registry(collections)
+    routes = APIRouter(prefix=PREFIX)
+    routes.include_router(sync_router(source, authenticate, registry, clock))
+    routes.include_router(lists_router(source, authenticate, registry, clock))
+    return routes
+
+
+def create_app(database_url: str, *, collections: Iterable[Collection] = BUILT_IN) -> FastAPI:
+    """The whole API with accounts; it migrates the database and connects when it starts.
+
+    Static files may be mounted on it afterwards.
+    """
+    declared = tuple(collections)
+    database = Database(database_url, declared)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with database:
+            yield
+
+    app = FastAPI(
+        title="atiha-web",
+        description="A user's data, in the browser and in PostgreSQL.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    accounts, desk = accounts_router(Accounts(database))
+    app.include_router(health_router(database))
+    app.include_router(accounts, prefix=PREFIX)
+    app.include_router(router(database, authenticate=desk.caller, collections=declared))
+    add_docs(app)
+    return app

@@ -1,0 +1,39 @@
+"""Password hashing (argon2id), off the event loop and a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+MIN_LENGTH = 8
+MAX_LENGTH = 128
+
+_AT_ONCE = 2
+
+
+class Passwords:
+    """Makes and checks hashes. Each takes 64 MiB for a moment, so few run at once."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._nobody = self._hasher.hash("the account that does not exist")
+
+    async def hash(self, password: str) -> str:
+        """A salted hash that tells its own parameters."""
+        async with self._gate:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, password: str, hashed: str | None) -> bool:
+        """Whether the password fits; without a hash (no such account) it takes as long."""
+        async with self._gate:
+            fits = await asyncio.to_thread(self._fits, password, hashed or self._nobody)
+        return fits and hashed is not None
+
+    def _fits(self, password: str, hashed: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False

@@ -1,0 +1,77 @@
+"""``POST /api/users/{id}/sync``: one round trip for both directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from atiha_web.server.auth import Authenticate
+from atiha_web.server.bodies import read_model
+from atiha_web.server.decisions import Registry
+from atiha_web.server.problems import Problem, ProblemDocument, ProblemRoute
+from atiha_web.server.push import synchronise
+from atiha_web.server.routes.parameters import (
+    OWNER_ONLY,
+    Clock,
+    UserId,
+    json_body,
+    owner_only,
+)
+from atiha_web.server.rows import RowSource
+from atiha_web.sync.protocol import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_OPERATIONS,
+    PROTOCOL,
+    SyncReply,
+    SyncRequest,
+)
+
+# A batch is measured without what surrounds it.
+_ENVELOPE_BYTES = 4 * 1024
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **OWNER_ONLY,
+    200: {"model": SyncReply},
+    413: {"model": ProblemDocument, "description": "Too many operations or bytes at once"},
+    426: {"model": ProblemDocument, "description": "The protocol number is not supported"},
+    503: {"model": ProblemDocument, "description": "Busy; see Retry-After"},
+}
+
+
+def sync_router(
+    source: RowSource, authenticate: Authenticate, collections: Registry, clock: Clock
+) -> APIRouter:
+    """The sync route alone, without prefix."""
+    routes = APIRouter(route_class=ProblemRoute, tags=["sync"])
+
+    @routes.post(
+        "/users/{user_id}/sync",
+        summary="Send operations, receive changes",
+        dependencies=[Depends(owner_only(authenticate))],
+        responses=_RESPONSES,
+        openapi_extra=json_body(SyncRequest.model_json_schema()),
+    )
+    async def sync(request: Request, user_id: UserId) -> Response:
+        asked = await _read(request)
+        reply = await synchronise(source.rows, collections, user_id, asked, clock())
+        return Response(reply.to_json(), media_type="application/json")
+
+    return routes
+
+
+async def _read(request: Request) -> SyncRequest:
+    asked = await read_model(request, SyncRequest, MAX_BATCH_BYTES + _ENVELOPE_BYTES)
+    if asked.protocol != PROTOCOL:
+        raise Problem(
+            426,
+            "unsupported_protocol",
+            f"This server speaks protocol {PROTOCOL}, not {asked.protocol}: update the older end.",
+        )
+    if len(asked.operations) > MAX_BATCH_OPERATIONS:
+        raise Problem(
+            413,
+            "too_large",
+            f"{len(asked.operations)} operations at once; send at most {MAX_BATCH_OPERATIONS}.",
+        )
+    return asked
