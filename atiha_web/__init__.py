@@ -1,3 +1,94 @@
 """Offline-first data for Python in the browser, in notebooks and on CPython."""
 
+from atiha_web.client import Client, CollectionReader, connect
+from atiha_web.collections import BUILT_IN, Collection, Registry
+from atiha_web.errors import (
+    AtihaError,
+    ClosedError,
+    InvalidDataError,
+    NetworkError,
+    NotSignedInError,
+    OperationRejectedError,
+    OperationTooLargeError,
+    PendingOperationsError,
+    PlatformError,
+    ProblemError,
+    RequestTimeoutError,
+    SaveError,
+    SessionError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    TransportError,
+    UnknownCollectionError,
+    WrongUserError,
+)
+from atiha_web.models import (
+    AtihaModel,
+    ContentRecord,
+    Favorite,
+    Rating,
+    Record,
+    User,
+    UserProfile,
+    WatchHistoryEntry,
+    WatchlistEntry,
+)
+from atiha_web.services.user_database import UserDatabase
+from atiha_web.services.user_profile import UserProfileService
+from atiha_web.sync.engine import Conflict, Write
+from atiha_web.sync.merge import LastWriteWins, MergePolicy, PerField, State, ViewingSessions
+from atiha_web.sync.service import SyncConfig, SyncOperation, SyncService
+from atiha_web.sync.status import Status, SyncReport
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BUILT_IN",
+    "AtihaError",
+    "AtihaModel",
+    "Client",
+    "ClosedError",
+    "Collection",
+    "CollectionReader",
+    "Conflict",
+    "ContentRecord",
+    "Favorite",
+    "InvalidDataError",
+    "LastWriteWins",
+    "MergePolicy",
+    "NetworkError",
+    "NotSignedInError",
+    "OperationRejectedError",
+    "OperationTooLargeError",
+    "PendingOperationsError",
+    "PerField",
+    "PlatformError",
+    "ProblemError",
+    "Rating",
+    "Record",
+    "Registry",
+    "RequestTimeoutError",
+    "SaveError",
+    "SessionError",
+    "State",
+    "Status",
+    "StorageError",
+    "StorageFullError",
+    "StorageUnavailableError",
+    "SyncConfig",
+    "SyncOperation",
+    "SyncReport",
+    "SyncService",
+    "TransportError",
+    "UnknownCollectionError",
+    "User",
+    "UserDatabase",
+    "UserProfile",
+    "UserProfileService",
+    "ViewingSessions",
+    "WatchHistoryEntry",
+    "WatchlistEntry",
+    "Write",
+    "WrongUserError",
+]

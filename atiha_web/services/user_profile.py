@@ -1,0 +1,158 @@
+"""The seed's ``UserProfileService``: history, watchlist, favorites and ratings of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
+
+from atiha_web.errors import NotSignedInError, WrongUserError
+from atiha_web.models import ContentType, Favorite, Rating, WatchHistoryEntry, WatchlistEntry
+from atiha_web.sync.engine import Write
+from atiha_web.sync.synchronizer import Synchronizer
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class UserProfileService:
+    """Each write is in local storage when the call returns, and on the server soon after.
+
+    ``user_id`` is the signed-in user's; another one raises ``WrongUserError``, nobody signed in
+    ``NotSignedInError``. Writes raise ``InvalidDataError`` on bad data and ``StorageFullError``
+    where there is no room; nothing is changed then. Reads never wait for the network, except the
+    very first on a device.
+    """
+
+    def __init__(self, current: Callable[[], Synchronizer | None]) -> None:
+        self._current = current
+
+    async def add_to_watch_history(
+        self,
+        user_id: str,
+        content_id: str,
+        content_type: ContentType,
+        title: str,
+        *,
+        progress: float = 0.0,
+        duration: float | None = None,
+        completed: bool = False,
+        watched_at: datetime | None = None,
+        **more: Any,
+    ) -> Write:
+        """Note how far a title was watched; ``progress`` and ``duration`` are in seconds."""
+        data = {
+            "contentType": content_type,
+            "title": title,
+            "progress": progress,
+            "completed": completed,
+            **({} if duration is None else {"duration": duration}),
+            **({} if watched_at is None else {"watchedAt": watched_at}),
+            **more,
+        }
+        return await self._put(user_id, "watch_history", content_id, data)
+
+    async def get_watch_history(self, user_id: str, limit: int = 50) -> list[WatchHistoryEntry]:
+        """What was watched, newest first, at most ``limit`` entries."""
+        return await self._list(user_id, "watch_history", WatchHistoryEntry, limit)
+
+    async def remove_from_watch_history(self, user_id: str, content_id: str) -> Write:
+        """Forget that a title was watched."""
+        return await self._delete(user_id, "watch_history", content_id)
+
+    async def add_to_watchlist(
+        self, user_id: str, content_id: str, content_type: ContentType, title: str, **more: Any
+    ) -> Write:
+        """Keep a title for later; changes nothing where it is kept already."""
+        data = {"contentType": content_type, "title": title, **more}
+        return await self._put_once(user_id, "watchlist", content_id, data)
+
+    async def remove_from_watchlist(self, user_id: str, content_id: str) -> Write:
+        """Take a title off the watchlist; changes nothing where it is not on it."""
+        return await self._delete(user_id, "watchlist", content_id)
+
+    async def get_watchlist(self, user_id: str) -> list[WatchlistEntry]:
+        """What to watch later, newest first."""
+        return await self._list(user_id, "watchlist", WatchlistEntry)
+
+    async def add_favorite(
+        self,
+        user_id: str,
+        content_id: str,
+        content_type: ContentType = "movie",
+        title: str = "",
+        **more: Any,
+    ) -> Write:
+        """Love a title; changes nothing where it is loved already."""
+        data = {"contentType": content_type, "title": title, **more}
+        return await self._put_once(user_id, "favorites", content_id, data)
+
+    async def remove_favorite(self, user_id: str, content_id: str) -> Write:
+        """Love a title no more; changes nothing where it was not."""
+        return await self._delete(user_id, "favorites", content_id)
+
+    async def get_favorites(self, user_id: str) -> list[Favorite]:
+        """The loved titles, newest first."""
+        return await self._list(user_id, "favorites", Favorite)
+
+    async def is_favorite(self, user_id: str, content_id: str) -> bool:
+        """Whether a title is loved."""
+        synchronizer = self._of(user_id)
+        await synchronizer.pulled()
+        return synchronizer.is_live("favorites", content_id)
+
+    async def add_rating(
+        self,
+        user_id: str,
+        content_id: str,
+        rating: int,
+        review: str | None = None,
+        *,
+        content_type: ContentType = "movie",
+        title: str = "",
+        **more: Any,
+    ) -> Write:
+        """Rate a title from 1 to 5, with an optional review; replaces an earlier rating."""
+        data = {"contentType": content_type, "title": title, "rating": rating, **more}
+        if review is not None:
+            data["review"] = review
+        return await self._put(user_id, "ratings", content_id, data)
+
+    async def remove_rating(self, user_id: str, content_id: str) -> Write:
+        """Take a rating back; changes nothing where there is none."""
+        return await self._delete(user_id, "ratings", content_id)
+
+    async def get_ratings(self, user_id: str) -> list[Rating]:
+        """The ratings, newest first."""
+        return await self._list(user_id, "ratings", Rating)
+
+    def _of(self, user_id: str) -> Synchronizer:
+        current = self._current()
+        if current is None:
+            raise NotSignedInError("nobody is signed in: call client.users.login first")
+        if current.user_id != user_id:
+            raise WrongUserError(f"{user_id!r} is not signed in; {current.user_id!r} is")
+        return current
+
+    async def _put(self, user_id: str, name: str, key: str, data: dict[str, Any]) -> Write:
+        return await self._of(user_id).write(name, key, data)
+
+    async def _put_once(self, user_id: str, name: str, key: str, data: dict[str, Any]) -> Write:
+        synchronizer = self._of(user_id)
+        if synchronizer.is_live(name, key):
+            return synchronizer.nothing_to_change(name, key)
+        return await synchronizer.write(name, key, data)
+
+    async def _delete(self, user_id: str, name: str, key: str) -> Write:
+        synchronizer = self._of(user_id)
+        if not synchronizer.is_live(name, key):
+            return synchronizer.nothing_to_change(name, key)
+        return await synchronizer.write(name, key, None)
+
+    async def _list(
+        self, user_id: str, name: str, model: type[M], limit: int | None = None
+    ) -> list[M]:
+        synchronizer = self._of(user_id)
+        await synchronizer.pulled()
+        return cast("list[M]", synchronizer.engine.entries(name, limit))

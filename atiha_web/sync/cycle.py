@@ -1,0 +1,207 @@
+"""One synchronisation: exchange batches with the server until both sides agree."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from atiha_web.backends.base import Request, Response
+from atiha_web.errors import AtihaError, TransportError
+from atiha_web.sync.batches import BatchLimit, encode, next_batch
+from atiha_web.sync.engine import Applied, Engine
+from atiha_web.sync.operation import Operation
+from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome, classify
+from atiha_web.sync.protocol import PROTOCOL, SyncReply, SyncRequest
+from atiha_web.sync.replica import Quarantined
+from atiha_web.sync.status import SyncReport
+
+logger = logging.getLogger("atiha_web")
+
+LOCK_WAIT = 30.0
+FAST_TRY_DELAY = 0.2
+HOLD_SECONDS = 60.0
+MAX_CLOCK_ROUNDS = 3
+REQUEST_TIMEOUT = 10.0
+
+
+class CycleFailedError(AtihaError):
+    """A cycle ended early; ``outcome`` says what to do next."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
+
+
+@dataclass
+class _Tally:
+    sent: int = 0
+    received: int = 0
+    rejected: int = 0
+    requests: int = 0
+    clock_rounds: int = 0
+
+    def report(self, message: str = "") -> SyncReport:
+        return SyncReport(
+            ok=not message,
+            sent=self.sent,
+            received=self.received,
+            rejected=self.rejected,
+            requests=self.requests,
+            message=message,
+        )
+
+
+class SyncCycle:
+    """Moves one engine towards the server, one cycle at a time across all tabs."""
+
+    def __init__(
+        self, engine: Engine, base_url: str, headers: Callable[[], dict[str, str]]
+    ) -> None:
+        self.engine = engine
+        self.in_flight = 0
+        self.progress = 0
+        """Grows whenever the server acknowledged something."""
+        self._url = f"{base_url}/api/users/{engine.user_id}/sync"
+        self._headers = headers
+        self._limit = BatchLimit()
+        self._held: dict[str, float] = {}
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> SyncReport:
+        """One whole cycle under the lock all tabs share.
+
+        Raises:
+            CycleFailedError: it ended early; what was acknowledged until then counts.
+        """
+        engine = self.engine
+        async with (
+            self._turn,
+            engine.backend.environment.lock(f"{engine.names.prefix}sync", LOCK_WAIT),
+        ):
+            await engine.catch_up()
+            report = await self._exchange_all(_Tally())
+            await engine.note_synced()
+        return report
+
+    async def _exchange_all(self, tally: _Tally) -> SyncReport:
+        while True:
+            batch = self._batch()
+            applied, more = await self._exchange(batch, tally)
+            if applied is not None:
+                self._check_progress(batch, applied, tally)
+            if not more and not self._batch():
+                return tally.report()
+            await asyncio.sleep(0)
+
+    def _batch(self) -> list[Operation]:
+        # Before the first send of a session the server's clock must be known: a write made under
+        # a slow clock would lose against older ones.
+        if not self.engine.clock.measured:
+            return []
+        now = asyncio.get_running_loop().time()
+        held = {name for name, until in self._held.items() if until > now}
+        return next_batch(self.engine.replica.pending.values(), self._limit.operations, held)
+
+    async def _exchange(
+        self, batch: list[Operation], tally: _Tally
+    ) -> tuple[Applied | None, bool]:
+        """One request and what follows from it; tells whether the server has more to say."""
+        engine = self.engine
+        asked = engine.asked()
+        body = SyncRequest(
+            protocol=PROTOCOL, epoch=asked.epoch, cursor=asked.cursor, operations=encode(batch)
+        ).to_json()
+        try:
+            self.in_flight = len(batch)
+            engine.changes.notify()
+            sent_ms, response = await self._send(body, tally)
+        except CycleFailedError as error:
+            if not await self._divide(batch, error.outcome, tally):
+                raise
+            return None, True
+        finally:
+            self.in_flight = 0
+        reply = _parse(response)
+        applied = await engine.apply(asked, batch, reply, sent_ms)
+        self._limit.taken()
+        self._hold(applied)
+        tally.sent += len(applied.verdicts.acknowledged)
+        tally.rejected += len(applied.verdicts.rejected)
+        tally.received += applied.received
+        self.progress += len(applied.verdicts.acknowledged)
+        return applied, reply.more or engine.rebuilding
+
+    async def _send(self, body: bytes, tally: _Tally) -> tuple[int, Response]:
+        """Send with fast tries; returns when it was sent (ms, our clock) and a good reply."""
+        tries = FAST_TRIES if self.engine.backend.environment.online() else 1
+        for attempt in range(1, tries + 1):
+            sent_ms = self.engine.clock.local_ms()
+            tally.requests += 1
+            outcome, response = await self._try(body)
+            if response is not None and outcome.kind is Kind.OK:
+                return sent_ms, response
+            if outcome.kind is not Kind.TRANSIENT or attempt == tries:
+                raise CycleFailedError(outcome)
+            await asyncio.sleep(FAST_TRY_DELAY * attempt * (0.5 + self.engine.backend.random()))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _try(self, body: bytes) -> tuple[Outcome, Response | None]:
+        headers = {"content-type": "application/json", **self._headers()}
+        request = Request("POST", self._url, headers, body, REQUEST_TIMEOUT)
+        try:
+            response = await self.engine.backend.transport.request(request)
+        except TransportError as error:
+            return Outcome(Kind.TRANSIENT, str(error)), None
+        now = datetime.fromtimestamp(self.engine.clock.now_ms() / 1000, UTC)
+        return classify(response, now), response
+
+    async def _divide(self, batch: list[Operation], outcome: Outcome, tally: _Tally) -> bool:
+        """Halve a refused batch, down to the operation at fault; tells whether that helps."""
+        if outcome.kind not in (Kind.TOO_LARGE, Kind.BAD_BATCH) or not batch:
+            return False
+        if len(batch) > 1:
+            self._limit.refused(len(batch))
+            return True
+        if not outcome.ours:
+            return False
+        code = outcome.code or outcome.kind.value
+        await self.engine.refuse(Quarantined(batch[0], code, outcome.message))
+        tally.rejected += 1
+        self._limit.taken()
+        return True
+
+    def _hold(self, applied: Applied) -> None:
+        until = asyncio.get_running_loop().time() + HOLD_SECONDS
+        self._held = {
+            name: time for name, time in self._held.items() if name in self.engine.replica.pending
+        } | dict.fromkeys((operation.id for operation in applied.verdicts.held), until)
+
+    def _check_progress(self, batch: list[Operation], applied: Applied, tally: _Tally) -> None:
+        """A server that answers without deciding anything must not keep us busy for ever."""
+        verdicts = applied.verdicts
+        if verdicts.ahead and not verdicts.acknowledged:
+            tally.clock_rounds += 1
+        if tally.clock_rounds > MAX_CLOCK_ROUNDS or (batch and not verdicts.any):
+            raise CycleFailedError(
+                Outcome(Kind.TRANSIENT, "the server answered without deciding; trying again")
+            )
+
+
+def _parse(response: Response) -> SyncReply:
+    try:
+        reply = SyncReply.model_validate_json(response.body)
+    except ValidationError as error:
+        logger.error("unreadable reply of the server: %s", error)
+        raise CycleFailedError(
+            Outcome(Kind.TRANSIENT, "the server's answer cannot be read; trying again")
+        ) from error
+    if reply.protocol != PROTOCOL:
+        raise CycleFailedError(
+            Outcome(Kind.UPGRADE, "the server speaks another protocol: reload this page")
+        )
+    return reply

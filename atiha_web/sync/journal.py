@@ -1,0 +1,126 @@
+"""Names and texts of what the engine keeps in local storage: operations and quarantine.
+
+Every operation has an immutable key of its own. Two tabs never rewrite one shared key for truth:
+localStorage offers no atomic read-modify-write (see the HTML standard, "storage mutex" removed).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import quote
+
+from atiha_web.errors import InvalidDataError
+from atiha_web.sync.operation import Operation, check_operation, dump_json
+from atiha_web.sync.replica import Quarantined
+
+SESSION_KEY = "atiha_session"
+QUEUE_KEY = "atiha_sync_queue"
+LAST_SYNC_KEY = "atiha_last_sync"
+
+
+def cache_key(name: str) -> str:
+    """Where the value of a seed cache key is stored."""
+    return f"atiha_{name}"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The storage keys of one user; ids are percent-encoded, so no user's prefix begins another's."""
+
+    user_id: str
+
+    @cached_property
+    def prefix(self) -> str:
+        """What every internal key of this user begins with."""
+        return f"atiha:{quote(self.user_id, safe='')}:"
+
+    @cached_property
+    def journal(self) -> str:
+        """Prefix of one key for each pending operation."""
+        return f"{self.prefix}j:"
+
+    @cached_property
+    def quarantine(self) -> str:
+        """Prefix of one key for each refused operation."""
+        return f"{self.prefix}q:"
+
+    @cached_property
+    def pages(self) -> str:
+        """Prefix of the pages of base."""
+        return f"{self.prefix}b:"
+
+    @cached_property
+    def manifest(self) -> str:
+        """The key that says which pages make up base."""
+        return f"{self.prefix}m"
+
+    def view(self, collection: str) -> str:
+        """The seed's key of a collection's newest entries."""
+        return f"atiha_{collection}_{self.user_id}"
+
+
+def encode_operation(operation: Operation) -> str:
+    """The stored text of a pending operation; its id is in the key."""
+    return dump_json(_members(operation))
+
+
+def decode_operation(operation_id: str, text: str) -> Operation:
+    """The operation stored as ``text``.
+
+    Raises:
+        InvalidDataError: it is not what ``encode_operation`` writes.
+    """
+    return _operation(operation_id, _load(text, 5))
+
+
+def encode_quarantined(entry: Quarantined) -> str:
+    """The stored text of a refused operation with its reason."""
+    return dump_json([*_members(entry.operation), entry.code, entry.message])
+
+
+def decode_quarantined(operation_id: str, text: str) -> Quarantined:
+    """The refused operation stored as ``text``.
+
+    Raises:
+        InvalidDataError: it is not what ``encode_quarantined`` writes.
+    """
+    *members, code, message = _load(text, 7)
+    return Quarantined(_operation(operation_id, members), str(code), str(message))
+
+
+def _members(operation: Operation) -> list[object]:
+    return [
+        operation.collection,
+        operation.key,
+        operation.data,
+        operation.timestamp,
+        operation.schema,
+    ]
+
+
+def _load(text: str, length: int) -> list[object]:
+    try:
+        members = json.loads(text)
+    except ValueError as error:
+        raise InvalidDataError(f"a stored operation is not JSON: {text!r:.80}") from error
+    if not isinstance(members, list) or len(members) != length:
+        raise InvalidDataError(f"a stored operation has another form: {text!r:.80}")
+    return members
+
+
+def _operation(operation_id: str, members: list[object]) -> Operation:
+    collection, key, data, timestamp, schema = members
+    well_formed = (
+        isinstance(collection, str)
+        and isinstance(key, str)
+        and (data is None or isinstance(data, dict))
+        and isinstance(timestamp, str)
+        and isinstance(schema, int)
+    )
+    if not well_formed:
+        raise InvalidDataError(f"the stored operation {operation_id!r:.80} has another form")
+    operation = Operation(operation_id, collection, key, data, timestamp, schema)  # type: ignore[arg-type]  # checked above
+    check_operation(operation)
+    return operation

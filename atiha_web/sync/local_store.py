@@ -1,0 +1,270 @@
+"""One user's data in local storage: opening it, and making each step durable in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
+
+from atiha_web.backends.base import Storage
+from atiha_web.errors import InvalidDataError, StorageError, StorageFullError
+from atiha_web.sync.journal import (
+    Names,
+    decode_operation,
+    decode_quarantined,
+    encode_operation,
+    encode_quarantined,
+)
+from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.pages import Manifest, PageTable, checksum, decode_manifest, decode_page
+from atiha_web.sync.replica import Base, Quarantined, Row
+
+logger = logging.getLogger("atiha_web")
+T = TypeVar("T")
+
+
+@dataclass
+class Opened:
+    """What storage held; ``problems`` names what could not be read, in words."""
+
+    base: Base
+    pending: list[Operation] = field(default_factory=list)
+    quarantine: dict[str, Quarantined] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class LocalStore:
+    """Journal, quarantine and base of one user over a ``Storage``."""
+
+    def __init__(
+        self, storage: Storage, names: Names, writer: str, schemas: Mapping[str, int]
+    ) -> None:
+        self._storage = storage
+        self._names = names
+        self._writer = writer
+        self._schemas = dict(schemas)
+        self._table = PageTable()
+        self._page_numbers = count(1)
+        self._manifest_text: str | None = None
+        self.keeps_base = True
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def open(self) -> Opened:
+        """Read everything. What cannot be read stays in storage and is named in ``problems``."""
+        opened = Opened(base=Base())
+        await self._open_base(opened)
+        for operation in await self._decode(self._names.journal, decode_operation, opened.problems):
+            opened.pending.append(operation)
+        opened.quarantine = await self.open_quarantine(opened.problems)
+        return opened
+
+    async def open_quarantine(self, problems: list[str]) -> dict[str, Quarantined]:
+        """The refused operations by id; ``problems`` gains what could not be read."""
+        entries = await self._decode(self._names.quarantine, decode_quarantined, problems)
+        return {entry.operation.id: entry for entry in entries}
+
+    async def journal_ids(self) -> list[str]:
+        """The ids of the operations the journal holds now."""
+        prefix = self._names.journal
+        return [key.removeprefix(prefix) for key in await self._storage.keys(prefix)]
+
+    async def read_operation(self, operation_id: str) -> Operation | None:
+        """One operation of the journal, ``None`` where it is gone or cannot be read."""
+        [text] = await self._storage.read([self._names.journal + operation_id])
+        if text is None:
+            return None
+        try:
+            return decode_operation(operation_id, text)
+        except InvalidDataError as error:
+            logger.error("%s; it is left where it is", error)
+            return None
+
+    async def reload_base(self) -> Base | None:
+        """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable."""
+        [text] = await self._storage.read([self._names.manifest])
+        if text is None or text == self._manifest_text:
+            return None
+        table = self._table
+        opened = Opened(base=Base())
+        self._table = PageTable()
+        await self._open_base(opened)
+        if opened.problems:
+            self._table = table
+            return None
+        return opened.base
+
+    async def _open_base(self, opened: Opened) -> None:
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        if manifest is None:
+            if text is not None:
+                opened.problems.append("the list of cached pages is unreadable; pulling again")
+            return
+        whole = await self._read_pages(manifest, opened)
+        if whole and manifest.schemas == self._schemas:
+            opened.base.epoch = manifest.epoch
+            opened.base.cursor = manifest.cursor
+            self._manifest_text = text
+        elif not whole:
+            opened.problems.append("a cached page is damaged; pulling again")
+
+    async def _read_pages(self, manifest: Manifest, opened: Opened) -> bool:
+        names = list(manifest.pages)
+        texts = await self._storage.read([self._names.pages + name for name in names])
+        whole = True
+        for name, text in zip(names, texts, strict=True):
+            rows = _page_rows(text, manifest.pages[name])
+            whole &= rows is not None
+            for record, row in rows or ():
+                opened.base.rows[record] = row
+            if rows is not None:
+                self._table.loaded(name, manifest.pages[name], [record for record, _ in rows])
+            await asyncio.sleep(0)
+        opened.base.digest = manifest.digest
+        return whole
+
+    async def _decode(
+        self, prefix: str, decode: Callable[[str, str], T], problems: list[str]
+    ) -> list[T]:
+        keys = await self._storage.keys(prefix)
+        decoded = []
+        for key, text in zip(keys, await self._storage.read(keys), strict=True):
+            if text is None:
+                continue
+            try:
+                decoded.append(decode(key.removeprefix(prefix), text))
+            except InvalidDataError as error:
+                problems.append(str(error))
+        return decoded
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def append(self, operation: Operation, replaces: Sequence[Operation] = ()) -> None:
+        """Put an operation into the journal, then take out those it replaces.
+
+        Raises:
+            StorageFullError: there is no room even without cached data; nothing was changed.
+            StorageUnavailableError: storage cannot be used; nothing was changed.
+        """
+        key = self._names.journal + operation.id
+        await self._write_making_room({key: encode_operation(operation)})
+        await self.remove(older.id for older in replaces)
+
+    async def remove(self, operation_ids: Iterable[str]) -> None:
+        """Take operations out of the journal."""
+        await self._remove(self._names.journal + name for name in operation_ids)
+
+    async def put_in_quarantine(self, entry: Quarantined) -> None:
+        """Move an operation from the journal to quarantine; never is it in neither."""
+        name = entry.operation.id
+        await self._write_making_room({self._names.quarantine + name: encode_quarantined(entry)})
+        await self.remove([name])
+
+    async def drop_quarantined(self, operation_ids: Iterable[str]) -> None:
+        """Forget refused operations; only a person decides this."""
+        await self._remove(self._names.quarantine + name for name in operation_ids)
+
+    async def save_base(self, base: Base, changed: Iterable[RecordKey]) -> None:
+        """Write the pages that hold ``changed`` rows, then the manifest, then drop old pages.
+
+        Where there is no room, base is kept in memory only (``keeps_base`` tells) and pulled
+        again at the next start.
+        """
+        # A base that was given up must come back whole: its manifest claims completeness.
+        self._table.touch(changed if self.keeps_base else base.rows)
+        texts, replaced = self._table.render(base, self._new_page_names())
+        manifest = Manifest(
+            base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
+        ).encode()
+        if texts or manifest != self._manifest_text:
+            pages = {self._names.pages + name: text for name, text in texts.items()}
+            await self._save({**pages, self._names.manifest: manifest})
+            self._manifest_text = manifest
+        await self._remove(self._names.pages + name for name in replaced)
+
+    async def replace_base(self, base: Base) -> None:
+        """Write all of a base built beside the old one, then drop the old pages."""
+        old = list(self._table.checksums)
+        self._table = PageTable()
+        await self.save_base(base, base.rows)
+        await self._remove(self._names.pages + name for name in old)
+
+    async def restore(
+        self, base: Base, pending: Iterable[Operation], quarantine: Iterable[Quarantined]
+    ) -> None:
+        """Write everything again after somebody cleared storage under us."""
+        journal = {self._names.journal + item.id: encode_operation(item) for item in pending}
+        refused = {
+            self._names.quarantine + item.operation.id: encode_quarantined(item)
+            for item in quarantine
+        }
+        await self._write_making_room({**journal, **refused})
+        await self.replace_base(base)
+
+    async def erase(self) -> None:
+        """Remove all of this user's internal keys."""
+        await self._remove(await self._storage.keys(self._names.prefix))
+
+    async def sweep_pages(self) -> None:
+        """Remove pages no manifest names: what a crash left. Call it only under the sync lock."""
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        named = {self._names.pages + name for name in (manifest.pages if manifest else ())}
+        stored = await self._storage.keys(self._names.pages)
+        await self._remove(key for key in stored if key not in named)
+
+    async def _save(self, changes: Mapping[str, str]) -> None:
+        try:
+            await self._storage.write(changes)
+            self.keeps_base = True
+        except StorageFullError:
+            logger.warning("no room for cached data; it is kept in memory only")
+            self.keeps_base = False
+            await self._forget_base()
+
+    async def _write_making_room(self, changes: Mapping[str, str]) -> None:
+        """Write what must not be lost; give up cached data for it where room is short."""
+        try:
+            await self._storage.write(changes)
+        except StorageFullError:
+            await self._remove(await self._storage.keys("atiha_sync_queue"))
+            await self._forget_base()
+            self.keeps_base = False
+            await self._storage.write(changes)
+
+    async def _forget_base(self) -> None:
+        await self._remove(await self._storage.keys(self._names.pages))
+        await self._remove([self._names.manifest])
+        self._table = PageTable()
+        self._manifest_text = None
+
+    async def _remove(self, keys: Iterable[str]) -> None:
+        changes: dict[str, str | None] = dict.fromkeys(keys)
+        if changes:
+            await self._storage.write(changes)
+
+    def _new_page_names(self) -> Iterator[str]:
+        return (f"{self._writer}.{number}" for number in self._page_numbers)
+
+
+def _page_rows(text: str | None, expected: int) -> list[tuple[RecordKey, Row]] | None:
+    if text is None or checksum(text) != expected:
+        return None
+    try:
+        return decode_page(text)
+    except ValueError:
+        return None
+
+
+async def write_views(storage: Storage, changes: Mapping[str, str | None]) -> None:
+    """Write views; one that cannot be written is removed, never an error."""
+    for key, text in changes.items():
+        try:
+            await storage.write({key: text})
+        except StorageError:
+            logger.warning("no room for %s; it is left out", key)
+            await storage.write({key: None})

@@ -1,0 +1,98 @@
+"""What a reply means for the operations that were sent: decided here, carried out by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from atiha_web.collections import Registry
+from atiha_web.sync import hlc
+from atiha_web.sync.clock import shift_operation
+from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.protocol import Result, SyncReply
+from atiha_web.sync.replica import Quarantined, Row, policy_of
+
+UNKNOWN_COLLECTION = "unknown_collection"
+
+
+@dataclass
+class Verdicts:
+    """What became of each operation of a batch."""
+
+    acknowledged: dict[str, tuple[Operation, Row]] = field(default_factory=dict)
+    superseded: set[str] = field(default_factory=set)
+    rejected: list[Quarantined] = field(default_factory=list)
+    held: list[Operation] = field(default_factory=list)
+    ahead: list[Operation] = field(default_factory=list)
+
+    @property
+    def any(self) -> bool:
+        """Whether the reply said anything about any operation."""
+        return bool(self.acknowledged or self.rejected or self.held or self.ahead)
+
+
+def read_results(
+    registry: Registry, operations: Sequence[Operation], reply: SyncReply
+) -> Verdicts:
+    """Sort a batch by the results in ``reply``; an operation without a result stays pending."""
+    sent: Mapping[str, Operation] = {operation.id: operation for operation in operations}
+    verdicts = Verdicts()
+    for result in reply.results:
+        operation = sent.get(result.id)
+        if operation is not None:
+            _judge(registry, operation, result, verdicts)
+    return verdicts
+
+
+def _judge(registry: Registry, operation: Operation, result: Result, verdicts: Verdicts) -> None:
+    if result.status == "clock":
+        verdicts.ahead.append(operation)
+    elif result.status == "rejected" and result.code == UNKNOWN_COLLECTION:
+        verdicts.held.append(operation)
+    elif result.status == "rejected":
+        message = result.message or "the server refused this change"
+        verdicts.rejected.append(Quarantined(operation, result.code or "rejected", message))
+    elif result.version is not None:
+        policy = policy_of(registry, operation.collection)
+        state = (
+            result.record.to_state()
+            if result.record is not None
+            else policy.lift(operation.timestamp, operation.data)
+        )
+        verdicts.acknowledged[operation.id] = operation, Row(result.version, state)
+        if result.status == "superseded":
+            verdicts.superseded.add(operation.id)
+
+
+def shift_back(
+    ahead: Iterable[Operation],
+    *,
+    offset_ms: int,
+    server_ms: int,
+    newest: Callable[[RecordKey], str | None],
+) -> list[Operation]:
+    """Bring operations made under a fast clock to the server's time, their order kept.
+
+    They move by the measured offset, or by what is needed where the clock was set right since.
+    ``newest`` gives a record's newest timestamp apart from these: an earlier write of the same
+    writer stays earlier.
+    """
+    moved: list[Operation] = []
+    operations = sorted(ahead, key=lambda item: item.timestamp)
+    if not operations:
+        return moved
+    latest = hlc.milliseconds(operations[-1].timestamp)
+    delta = min(offset_ms, 0)
+    if latest + delta > server_ms:
+        delta = server_ms - latest
+    floors: dict[RecordKey, str] = {}
+    for operation in operations:
+        shifted = shift_operation(operation, delta)
+        floor = floors.get(operation.record) or newest(operation.record)
+        writer = operation.timestamp[-hlc.WRITER_DIGITS :]
+        if floor is not None and floor.endswith(writer) and floor >= shifted.timestamp:
+            timestamp = hlc.tick(hlc.milliseconds(shifted.timestamp), writer, floor)
+            shifted = replace(shifted, timestamp=timestamp)
+        floors[operation.record] = shifted.timestamp
+        moved.append(shifted)
+    return moved

@@ -1,0 +1,215 @@
+"""What one client knows of one user's data: base, pending operations, and the view of both.
+
+Pure: no I/O, no clock. The engine applies here what it has already made durable.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from atiha_web.collections import Registry
+from atiha_web.sync.digest import EMPTY, row_digest
+from atiha_web.sync.merge import LastWriteWins, MergePolicy, State
+from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.protocol import Change
+
+_FALLBACK = LastWriteWins()
+
+
+def policy_of(registry: Registry, collection: str) -> MergePolicy:
+    """The collection's policy; rows of an undeclared collection are only kept."""
+    return registry[collection].policy if collection in registry else _FALLBACK
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the server: its version and state."""
+
+    version: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An operation the server refused for good, with the reason in machine and human words."""
+
+    operation: Operation
+    code: str
+    message: str
+
+
+class Base:
+    """The last known state of the server: rows, and the cursor up to which they are complete."""
+
+    def __init__(self, epoch: str | None = None, cursor: int = 0) -> None:
+        self.epoch = epoch
+        self.cursor = cursor
+        self.digest = EMPTY
+        self.rows: dict[RecordKey, Row] = {}
+
+    def put(self, record: RecordKey, row: Row, *, force: bool = False) -> bool:
+        """Take a row in unless a newer version of it is already here; tells whether it did."""
+        old = self.rows.get(record)
+        if old is not None and not force and row.version <= old.version:
+            return False
+        self.digest ^= self._digest(record, old) ^ self._digest(record, row)
+        self.rows[record] = row
+        return True
+
+    def put_changes(self, changes: Iterable[Change]) -> list[RecordKey]:
+        """Take in one page of changes; returns the records that changed."""
+        changed = []
+        for change in changes:
+            record = RecordKey(change.collection, change.key)
+            if self.put(record, Row(change.version, change.to_state())):
+                changed.append(record)
+        return changed
+
+    @staticmethod
+    def _digest(record: RecordKey, row: Row | None) -> int:
+        if row is None or row.state.deleted:
+            return EMPTY
+        return row_digest(record.collection, record.key, row.version)
+
+
+class CollectionView(Mapping[str, State]):
+    """The live records of one collection by key, newest first where order matters."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        """Grows with every change."""
+        self._states: dict[str, State] = {}
+        self._order: list[tuple[str, str]] = []
+
+    def __getitem__(self, key: str) -> State:
+        return self._states[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for _, key in reversed(self._order))
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def load(self, states: dict[str, State]) -> None:
+        """Replace everything at once: one sort instead of many insertions."""
+        self.generation += 1
+        self._states = states
+        self._order = sorted((state.timestamp, key) for key, state in states.items())
+
+    def set(self, key: str, state: State | None) -> bool:
+        """Put, replace or (``None``) take away one record; tells whether anything changed."""
+        old = self._states.get(key)
+        if old == state:
+            return False
+        self.generation += 1
+        if old is not None:
+            entry = (old.timestamp, key)
+            del self._order[bisect_left(self._order, entry)]
+            del self._states[key]
+        if state is not None:
+            insort(self._order, (state.timestamp, key))
+            self._states[key] = state
+        return True
+
+
+class Replica:
+    """Base, pending and quarantined operations of one user, and the views they amount to."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.base = Base()
+        self.pending: dict[str, Operation] = {}
+        self.quarantine: dict[str, Quarantined] = {}
+        self.views = {name: CollectionView() for name in registry}
+        self._by_record: dict[RecordKey, list[Operation]] = {}
+
+    def load(self, base: Base, pending: Iterable[Operation]) -> None:
+        """Start from what storage held."""
+        for operation in sorted(pending, key=lambda item: (item.timestamp, item.id)):
+            self._index(operation)
+        self.swap_base(base)
+
+    def swap_base(self, base: Base) -> None:
+        """Put another base under the pending operations and rebuild every view."""
+        self.base = base
+        states: dict[str, dict[str, State]] = {name: {} for name in self.views}
+        for record, row in base.rows.items():
+            if row.state.data is not None and record.collection in states:
+                states[record.collection][record.key] = row.state
+        for name, view in self.views.items():
+            view.load(states[name])
+        self.refresh(self._by_record)
+
+    def state(self, record: RecordKey) -> State | None:
+        """What the server will answer for ``record`` once it has seen everything pending."""
+        row = self.base.rows.get(record)
+        state = row.state if row is not None else None
+        operations = self._by_record.get(record)
+        if operations:
+            policy = policy_of(self.registry, record.collection)
+            for operation in operations:
+                lifted = policy.lift(operation.timestamp, operation.data)
+                state = lifted if state is None else policy.merge(state, lifted)
+        return state
+
+    def newest_timestamp(self, record: RecordKey) -> str | None:
+        """The newest timestamp known for ``record``, of base or of a pending operation."""
+        row = self.base.rows.get(record)
+        known = [row.state.timestamp] if row is not None else []
+        known += [operation.timestamp for operation in self._by_record.get(record, ())]
+        return max(known, default=None)
+
+    def covered_by(self, operation: Operation) -> list[Operation]:
+        """Pending operations that say nothing beyond what ``operation`` says."""
+        policy = policy_of(self.registry, operation.collection)
+        newer = policy.lift(operation.timestamp, operation.data)
+        return [
+            older
+            for older in self._by_record.get(operation.record, ())
+            if older.id != operation.id
+            and policy.merge(policy.lift(older.timestamp, older.data), newer) == newer
+        ]
+
+    def pending_for(self, record: RecordKey) -> list[Operation]:
+        """The pending operations of one record, oldest first."""
+        return list(self._by_record.get(record, ()))
+
+    def add(self, operation: Operation) -> bool:
+        """Take in an operation already in the journal; tells whether the view changed."""
+        old = self.pending.get(operation.id)
+        if old is not None:
+            self._unindex(old)
+        self._index(operation)
+        return self.refresh([operation.record])
+
+    def remove(self, operation_ids: Iterable[str]) -> None:
+        """Forget operations that left the journal, refreshing what they stated."""
+        gone = [self.pending[name] for name in operation_ids if name in self.pending]
+        for operation in gone:
+            self._unindex(operation)
+        self.refresh(operation.record for operation in gone)
+
+    def refresh(self, records: Iterable[RecordKey]) -> bool:
+        """Recompute these records' views; tells whether any changed."""
+        changed = False
+        for record in records:
+            view = self.views.get(record.collection)
+            if view is not None:
+                state = self.state(record)
+                live = state if state is not None and not state.deleted else None
+                changed |= view.set(record.key, live)
+        return changed
+
+    def _index(self, operation: Operation) -> None:
+        self.pending[operation.id] = operation
+        siblings = self._by_record.setdefault(operation.record, [])
+        insort(siblings, operation, key=lambda item: (item.timestamp, item.id))
+
+    def _unindex(self, operation: Operation) -> None:
+        del self.pending[operation.id]
+        siblings = self._by_record[operation.record]
+        siblings.remove(operation)
+        if not siblings:
+            del self._by_record[operation.record]

@@ -1,0 +1,206 @@
+"""When to synchronise: the only place that knows about time between cycles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from atiha_web.backends.base import Environment
+from atiha_web.errors import StorageError
+from atiha_web.sync.cycle import CycleFailedError
+from atiha_web.sync.outcomes import BLOCKED_RETRY, Kind, Outcome, backoff
+from atiha_web.sync.status import SyncReport, SyncState
+
+logger = logging.getLogger("atiha_web")
+
+DEBOUNCE = 0.25
+DEBOUNCE_LAST = 2.0
+WATCHDOG_INTERVALS = 3
+
+_PAUSED: dict[Kind, SyncState] = {
+    Kind.NEEDS_AUTH: "needs_auth",
+    Kind.BLOCKED: "blocked",
+    Kind.UPGRADE: "upgrade_required",
+}
+
+
+class Scheduler:
+    """Runs cycles: at once, after local writes, on signals, by the timer, and after failures.
+
+    ``run`` performs one cycle and raises ``CycleFailedError``; ``progress`` grows with every
+    acknowledgement; ``busy`` tells whether something waits to be sent; ``notify`` is called when
+    the state changes. ``interval`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[], Awaitable[SyncReport]],
+        environment: Environment,
+        *,
+        interval: float,
+        random: Callable[[], float],
+        progress: Callable[[], int],
+        notify: Callable[[], None],
+    ) -> None:
+        self.interval = interval
+        self.message = ""
+        self._run = run
+        self._environment = environment
+        self._random = random
+        self._progress = progress
+        self._notify = notify
+        self._state: SyncState = "idle"
+        self._failures = 0
+        self._syncing = 0
+        self._due: float | None = None
+        self._poked: tuple[float, float] | None = None
+        self._hint_refuted = False
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._unsubscribe = lambda: None
+
+    @property
+    def state(self) -> SyncState:
+        """The state in one word."""
+        if self._syncing:
+            return "syncing"
+        if self._state in ("idle", "backoff") and not self.online:
+            return "offline"
+        return self._state
+
+    @property
+    def online(self) -> bool:
+        """The browser's hint, unless a request has succeeded since against it."""
+        return self._hint_refuted or self._environment.online()
+
+    def start(self) -> None:
+        """Begin; the first cycle runs at once."""
+        self._unsubscribe = self._environment.subscribe(self._on_signal)
+        self._due = self._now()
+        self._task = asyncio.create_task(self._loop())
+
+    async def stop(self) -> None:
+        """End the loop and the cycle under way, if any. Idempotent."""
+        self._unsubscribe()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def poke(self) -> None:
+        """A local write happened: sync once a burst of writes is over, within 2 s."""
+        if self._state != "idle" or not self.online:
+            return
+        now = self._now()
+        first = self._poked[0] if self._poked else now
+        self._poked = first, min(now + DEBOUNCE, first + DEBOUNCE_LAST)
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Something changed for the better (online, visible, a new token): sync now."""
+        if self._state == "upgrade_required":
+            return
+        self._failures = 0
+        self._due = self._now()
+        self._wake.set()
+
+    async def run_now(self) -> SyncReport:
+        """One cycle on request; never raises for what the cycle met, the report tells."""
+        return await self._cycle()
+
+    def _on_signal(self, name: str) -> None:
+        if name == "offline":
+            self._hint_refuted = False
+        elif name in ("online", "visible"):
+            self.hurry()
+        self._notify()
+
+    def _next(self) -> float | None:
+        times = [self._due, self._poked[1] if self._poked else None]
+        return min((time for time in times if time is not None), default=None)
+
+    async def _loop(self) -> None:
+        while True:
+            await self._until_due()
+            self._poked = None
+            await self._guarded_cycle()
+
+    async def _until_due(self) -> None:
+        while (due := self._next()) is None or due > self._now():
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(None if due is None else due - self._now()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _guarded_cycle(self) -> None:
+        """A cycle that hangs without progress for three intervals is ended and begun again."""
+        cycle = asyncio.ensure_future(self._cycle())
+        try:
+            while not cycle.done():
+                before = self._progress()
+                await asyncio.wait([cycle], timeout=max(WATCHDOG_INTERVALS * self.interval, 30.0))
+                if not cycle.done() and self._progress() == before:
+                    logger.error("synchronisation made no progress; beginning again")
+                    self._fail("stalled", "synchronisation made no progress; beginning again", 0.0)
+                    return
+        finally:
+            cycle.cancel()
+
+    async def _cycle(self) -> SyncReport:
+        self._syncing += 1
+        self._notify()
+        try:
+            report = await self._run()
+        except CycleFailedError as error:
+            self._failed(error.outcome)
+            return SyncReport(ok=False, message=error.outcome.message)
+        except StorageError as error:
+            self._fail("storage_full", str(error), self.interval)
+            return SyncReport(ok=False, message=str(error))
+        except Exception as error:
+            # The loop must outlive any mistake of ours: it is what saves the user's data.
+            logger.exception("a synchronisation failed unexpectedly")
+            words = f"synchronisation failed unexpectedly ({type(error).__name__}); trying again"
+            self._failed(Outcome(Kind.TRANSIENT, words))
+            return SyncReport(ok=False, message=words)
+        else:
+            self._succeeded()
+            return report
+        finally:
+            self._syncing -= 1
+            self._notify()
+
+    def _succeeded(self) -> None:
+        self._state, self.message, self._failures = "idle", "", 0
+        self._hint_refuted = not self._environment.online()
+        self._due = self._now() + self._timer()
+        self._wake.set()
+
+    def _failed(self, outcome: Outcome) -> None:
+        logger.info("synchronisation: %s", outcome.message)
+        if outcome.kind in (Kind.NEEDS_AUTH, Kind.UPGRADE):
+            self._fail(_PAUSED[outcome.kind], outcome.message, None)
+        elif outcome.kind is Kind.BLOCKED:
+            self._fail("blocked", outcome.message, BLOCKED_RETRY)
+        elif outcome.retry_after is not None:
+            self._fail("backoff", outcome.message, outcome.retry_after)
+        else:
+            wait = backoff(self._failures, self._random())
+            if not self.online:
+                wait = self._timer()
+            self._failures += 1
+            self._fail("backoff", outcome.message, wait)
+
+    def _fail(self, state: SyncState, message: str, wait: float | None) -> None:
+        self._state, self.message = state, message
+        self._due = None if wait is None else self._now() + wait
+        self._wake.set()
+
+    def _timer(self) -> float:
+        return self.interval * (0.8 + 0.15 * self._random())
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,63 @@
+"""How synchronisation stands, in one immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+SyncState = Literal[
+    "idle",
+    "syncing",
+    "offline",
+    "backoff",
+    "needs_auth",
+    "blocked",
+    "stalled",
+    "storage_full",
+    "upgrade_required",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of one user's synchronisation.
+
+    Attributes:
+        state: what the engine is doing; see the README for each word.
+        user_id: who is signed in; ``None`` for nobody.
+        online: the browser's hint; only ``False`` means anything.
+        pending: operations not yet acknowledged by the server.
+        in_flight: those of them in the request under way.
+        quarantined: operations refused for good, waiting for the user.
+        last_sync: when the last cycle succeeded, UTC; ``None`` before the first.
+        message: what is wrong, in words for people; empty when nothing is.
+        clock_offset_ms: how far the server's clock is ahead of ours, in ms.
+        problems: what could not be read from storage, in words.
+    """
+
+    state: SyncState = "idle"
+    user_id: str | None = None
+    online: bool = True
+    pending: int = 0
+    in_flight: int = 0
+    quarantined: int = 0
+    last_sync: datetime | None = None
+    message: str = ""
+    clock_offset_ms: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What one cycle did: operations acknowledged, rows received, operations refused.
+
+    ``ok`` tells whether client and server agree now; ``message`` says why not.
+    """
+
+    ok: bool
+    sent: int = 0
+    received: int = 0
+    rejected: int = 0
+    requests: int = 0
+    message: str = ""

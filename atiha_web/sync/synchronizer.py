@@ -1,0 +1,103 @@
+"""One user's engine, cycle and scheduler, as one thing to start and stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from atiha_web.backends.base import Backend
+from atiha_web.collections import Registry
+from atiha_web.errors import StorageError
+from atiha_web.sync.cycle import SyncCycle
+from atiha_web.sync.engine import Engine, Write
+from atiha_web.sync.operation import RecordKey
+from atiha_web.sync.scheduler import Scheduler
+from atiha_web.sync.status import Status, SyncReport
+
+
+class Synchronizer:
+    """Keeps one user's data on this device and on the server the same.
+
+    ``headers`` gives the request headers that say who asks; ``interval`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        user_id: str,
+        *,
+        base_url: str,
+        headers: Callable[[], dict[str, str]],
+        interval: float,
+    ) -> None:
+        self.engine = Engine(backend, registry, user_id)
+        self._cycle = SyncCycle(self.engine, base_url, headers)
+        self.scheduler = Scheduler(
+            self._cycle.run,
+            backend.environment,
+            interval=interval,
+            random=backend.random,
+            progress=lambda: self._cycle.progress,
+            notify=self.engine.changes.notify,
+        )
+
+    @property
+    def user_id(self) -> str:
+        """Whose data this is."""
+        return self.engine.user_id
+
+    async def start(self, *, background: bool = True) -> None:
+        """Open local data and, unless told otherwise, begin to sync in the background."""
+        await self.engine.open()
+        if background:
+            self.scheduler.start()
+
+    async def stop(self) -> None:
+        """Stop syncing; everything pending stays in storage. Idempotent."""
+        await self.scheduler.stop()
+        await self.engine.close()
+
+    async def write(
+        self, collection: str, key: str, data: dict[str, object] | None
+    ) -> Write:
+        """See ``Engine.write``; the write is sent soon."""
+        write = await self.engine.write(collection, key, data)
+        self.scheduler.poke()
+        return write
+
+    async def sync(self) -> SyncReport:
+        """Run one cycle now."""
+        return await self.scheduler.run_now()
+
+    async def pulled(self) -> None:
+        """Ask the server once if nothing was ever pulled; a failure leaves what is here."""
+        if self.engine.replica.base.epoch is None:
+            with suppress(StorageError):
+                await self.sync()
+
+    def status(self) -> Status:
+        """How things stand."""
+        engine, scheduler = self.engine, self.scheduler
+        full = engine.storage_full
+        return Status(
+            state="storage_full" if full else scheduler.state,
+            user_id=engine.user_id,
+            online=scheduler.online,
+            pending=len(engine.replica.pending),
+            in_flight=self._cycle.in_flight,
+            quarantined=len(engine.replica.quarantine),
+            last_sync=engine.last_sync,
+            message="local storage is full: sync, or remove something" if full else scheduler.message,
+            clock_offset_ms=engine.clock.offset_ms,
+            problems=tuple(engine.problems),
+        )
+
+    def nothing_to_change(self, collection: str, key: str) -> Write:
+        """The result of a write that would have changed nothing."""
+        return Write(None, self.engine.entry(collection, key), self.engine)
+
+    def is_live(self, collection: str, key: str) -> bool:
+        """Whether the view holds a live record under ``key``."""
+        state = self.engine.replica.state(RecordKey(collection, key))
+        return state is not None and not state.deleted
