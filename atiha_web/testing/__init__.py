@@ -1,0 +1,1 @@
+"""For tests of adapters and of apps that use this package. Needs no test framework."""
