@@ -15,8 +15,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -42,8 +44,7 @@ class EmbeddedPostgres:
     """A PostgreSQL server that lives as long as this context manager, and never longer.
 
     ``folder`` is created when missing and used again at the next start. ``options`` are settings
-    of ``postgresql.conf``. Enter it in a thread that outlives it (the main thread): on Linux the
-    kernel stops PostgreSQL when that thread is gone.
+    of ``postgresql.conf``.
 
     Raises:
         EmbeddedPostgresError: it cannot start; the text holds the reason and what to do.
@@ -99,7 +100,8 @@ class EmbeddedPostgres:
                 "choose another folder with --data"
             ) from error
         _await_predecessor(self.folder)
-        self._process = self._spawn([str(binaries / "postgres"), *self._arguments()], account)
+        command = [str(binaries / "postgres"), *self._arguments()]
+        self._process = _keep(lambda: self._spawn(command, account))
         try:
             self._await_ready()
         except BaseException:
@@ -200,6 +202,26 @@ def open_database(database_url: str | None, data: Path) -> Iterator[str]:
         return
     with EmbeddedPostgres(data / "postgres") as postgres:
         yield postgres.url
+
+
+def _keep(spawn: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Start a process from a thread that lives as long as it does.
+
+    Linux takes the end of the thread that started a process for the end of its parent.
+    """
+    started: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = spawn()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            started.set_exception(error)
+        else:
+            started.set_result(process)
+            process.wait()
+
+    threading.Thread(target=keep, name="embedded-postgres", daemon=True).start()
+    return started.result()
 
 
 def find_binaries() -> Path:

@@ -11,13 +11,17 @@ MIN_LENGTH = 8
 MAX_LENGTH = 128
 
 _AT_ONCE = 2
+# OWASP's recommendation of least memory, so that a burst of log-ins does not take the machine.
+_TIME_COST = 2
+_MEMORY_KIB = 19 * 1024
+_LANES = 1
 
 
 class Passwords:
-    """Makes and checks hashes. Each takes 64 MiB for a moment, so few run at once."""
+    """Makes and checks hashes. Each takes 19 MiB and a core for a moment, so few run at once."""
 
-    def __init__(self, hasher: PasswordHasher | None = None) -> None:
-        self._hasher = hasher or PasswordHasher()
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(_TIME_COST, _MEMORY_KIB, _LANES)
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._nobody = self._hasher.hash("the account that does not exist")
 
