@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -25,6 +26,8 @@ class ContractServer:
 
     def __init__(self) -> None:
         self._server = _Server()
+        self._taken = socket.socket()
+        self._taken.bind(("127.0.0.1", 0))
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}
         )
@@ -33,6 +36,11 @@ class ContractServer:
     def url(self) -> str:
         """The origin, without a slash at its end."""
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def dead_url(self) -> str:
+        """A URL that refuses connections: its port is taken and nobody listens."""
+        return f"http://127.0.0.1:{self._taken.getsockname()[1]}/"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -48,6 +56,7 @@ class ContractServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self._taken.close()
 
 
 class _Server(ThreadingHTTPServer):

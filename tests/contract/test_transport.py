@@ -8,6 +8,7 @@ import pytest
 from atiha_web.backends.base import Transport
 from atiha_web.backends.httpx import HttpxTransport
 from atiha_web.testing.contracts import TRANSPORT_CHECKS, Check
+from atiha_web.testing.server import ContractServer
 
 
 @dataclass(frozen=True)
@@ -22,5 +23,5 @@ class HttpxNetwork:
 
 
 @pytest.mark.parametrize("check", TRANSPORT_CHECKS, ids=attrgetter("__name__"))
-async def test_httpx(check: Check[HttpxNetwork], contract_url: str, dead_url: str) -> None:
-    await check(HttpxNetwork(contract_url, dead_url))
+async def test_httpx(check: Check[HttpxNetwork], contract_server: ContractServer) -> None:
+    await check(HttpxNetwork(contract_server.url, contract_server.dead_url))
