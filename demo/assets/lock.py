@@ -42,8 +42,8 @@ def packages(wheels: Iterable[Path], python: str) -> dict[str, Entry]:
     for wheel in sorted(wheels):
         name = canonicalize_name(parse_wheel_filename(wheel.name)[0])
         needs[name], entries[name] = _read(wheel, emscripten(python))
-    for name, requirements in needs.items():
-        _check(name, requirements, entries)
+    for package, requirements in needs.items():
+        _check(package, requirements, entries)
     return dict(sorted(entries.items()))
 
 

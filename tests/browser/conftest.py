@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     site = build("test")
     config.stash[SITE] = site
     config.option.dist_dir = site.pyodide
-    # pytest-pyodide copied the option here when it was configured itself, before this file was read.
+    # pytest-pyodide has copied the option by now, as it was configured before this file was read.
     pytest.pyodide_dist_dir = site.pyodide  # type: ignore[attr-defined]
 
 

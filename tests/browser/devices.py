@@ -17,11 +17,8 @@ class Devices:
 
     def __init__(self, playwright: Playwright, proxy: str) -> None:
         self.errors: list[str] = []
-        self._launch = {
-            "executable_path": chromium.executable(),
-            "args": chromium.flags(proxy),
-        }
         self._chromium = playwright.chromium
+        self._flags = chromium.flags(proxy)
         self._browser: Browser | None = None
         self._open: list[BrowserContext] = []
 
@@ -35,11 +32,13 @@ class Devices:
         """
         if profile is not None:
             context = await self._chromium.launch_persistent_context(
-                profile, **self._launch, **options
+                profile, executable_path=chromium.executable(), args=self._flags, **options
             )
         else:
             if self._browser is None:
-                self._browser = await self._chromium.launch(**self._launch)
+                self._browser = await self._chromium.launch(
+                    executable_path=chromium.executable(), args=self._flags
+                )
             context = await self._browser.new_context(**options)
         context.on("weberror", self._on_error)
         context.on("console", self._on_console)

@@ -69,15 +69,15 @@ class _Handler(DefaultHandler):
     def __init__(self, connection: Any, address: Any, server: OriginServer) -> None:
         super().__init__(connection, address, server, directory=str(server.folder))
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the base class calls it so
         if not self._routed():
             super().do_GET()
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the base class calls it so
         if not self._routed():
             self.send_error(404)
 
-    do_PATCH = do_PUT = do_DELETE = do_POST
+    do_PATCH = do_PUT = do_DELETE = do_POST  # noqa: N815 - as above
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: pytest shows what matters."""
@@ -125,7 +125,7 @@ class _Refusal(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.refused.append(self.rfile.readline().decode("latin-1").strip())
-        self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nrefused")
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The demo: a film diary that works offline."""
