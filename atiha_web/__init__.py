@@ -36,8 +36,9 @@ from atiha_web.models import (
 )
 from atiha_web.services.user_database import UserDatabase
 from atiha_web.services.user_profile import UserProfileService
-from atiha_web.sync.engine import Conflict, Write
+from atiha_web.sync.engine import Write
 from atiha_web.sync.merge import LastWriteWins, MergePolicy, PerField, State, ViewingSessions
+from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.service import SyncConfig, SyncOperation, SyncService
 from atiha_web.sync.status import Status, SyncReport
 
@@ -91,4 +92,5 @@ __all__ = [
     "WatchlistEntry",
     "Write",
     "WrongUserError",
+    "connect",
 ]

@@ -17,10 +17,11 @@ from atiha_web.collections import BUILT_IN, Collection, Registry
 from atiha_web.errors import ClosedError, InvalidDataError, NotSignedInError, TransportError
 from atiha_web.services.user_database import AccountApi, Pending, UserDatabase
 from atiha_web.services.user_profile import UserProfileService
-from atiha_web.sync.engine import Conflict, Write
+from atiha_web.sync.engine import Write
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import SESSION_KEY
 from atiha_web.sync.operation import dump_json, is_user_id
+from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.service import SyncService
 from atiha_web.sync.status import Status, SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
@@ -152,7 +153,7 @@ class Client:
             seen = (current, -1 if current is None else current.engine.generation(name))
             if seen != last:
                 last = seen
-                yield {} if current is None else current.engine.snapshot(name)
+                yield {} if current is None else current.engine.entries(name)
 
     async def conflicts(self) -> AsyncIterator[Conflict]:
         """Each local write of the signed-in user that lost against a later one, as it is found.
@@ -161,7 +162,7 @@ class Client:
             NotSignedInError: nobody is signed in.
         """
         told = 0
-        async for found in self.signed_in.engine.conflicts.follow():
+        async for found in self.signed_in.engine.reconciler.conflicts.follow():
             for conflict in found[told:]:
                 yield conflict
             told = len(found)
@@ -239,9 +240,9 @@ class Client:
             await self._backend.storage.write({SESSION_KEY: None, _UNFINISHED_SIGN_OUT: "1"})
             await self._stop()
             if current is not None:
-                await current.engine.remove_views()
+                await current.engine.local.remove_views()
                 if pending == "discard":
-                    await current.engine.erase()
+                    await current.engine.local.erase()
             await self._end_session()
             self._token = None
 
@@ -286,7 +287,7 @@ class Client:
         self._statuses.notify()
 
     async def _relay_changes(self, synchronizer: Synchronizer) -> None:
-        async for _ in synchronizer.engine.changes.follow():
+        async for _ in synchronizer.engine.local.changes.follow():
             self._statuses.notify()
 
     async def _stored_user(self) -> str | None:
@@ -344,7 +345,7 @@ class _Connecting:
             await self._client.close()
 
 
-def connect(
+def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     base_url: str = "",
     *,
     user_id: str | None = None,
@@ -377,6 +378,7 @@ def connect(
         StorageUnavailableError: local storage cannot be used here.
         PlatformError: this platform is not supported, or lacks something.
     """
+
     async def chosen() -> Client:
         _check(base_url, user_id, interval)
         client = Client(

@@ -15,7 +15,14 @@ from pydantic_core import PydanticSerializationError
 from atiha_web import models
 from atiha_web.errors import InvalidDataError, UnknownCollectionError
 from atiha_web.sync import hlc
-from atiha_web.sync.merge import FIELDS, LastWriteWins, MergePolicy, PerField, State, ViewingSessions
+from atiha_web.sync.merge import (
+    FIELDS,
+    LastWriteWins,
+    MergePolicy,
+    PerField,
+    State,
+    ViewingSessions,
+)
 from atiha_web.sync.operation import check_json, check_key, check_size, record_id
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -113,7 +120,11 @@ class Collection:
         given = {name: value for name, value in data.items() if name != self.key}
         try:
             entry = self.model.model_validate({**given, self.key_alias: key})
-            payload = entry.model_dump(mode="json", by_alias=True, **self._dump_options)
+            # A per-field statement holds what was set, nulls too; a whole one needs no nulls.
+            partial = isinstance(self.policy, PerField)
+            payload = entry.model_dump(
+                mode="json", by_alias=True, exclude_unset=partial, exclude_none=not partial
+            )
         except ValidationError as error:
             raise InvalidDataError(f"{self.name}: {describe(error)}") from error
         except (PydanticSerializationError, UnicodeError) as error:
@@ -129,13 +140,6 @@ class Collection:
         check_json(payload, self.name)
         check_size(payload)
         return payload
-
-    @property
-    def _dump_options(self) -> dict[str, bool]:
-        # A per-field statement holds what was set, nulls included; a whole one needs no nulls.
-        if isinstance(self.policy, PerField):
-            return {"exclude_unset": True}
-        return {"exclude_none": True}
 
     def row(self, user_id: str, key: str, state: State) -> dict[str, Any]:
         """A live record as JSON: its data with id, user, key and times (ISO 8601, UTC)."""
@@ -215,7 +219,7 @@ def _normal_time(value: object, what: str) -> str:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         return _iso(moment.astimezone(UTC))
     except (ValueError, OverflowError) as error:
-        raise InvalidDataError(f"{what}.createdAt: {value!r:.80} is not a date in ISO 8601") from error
+        raise InvalidDataError(f"{what}.createdAt: {value!r:.80} is no ISO 8601 date") from error
 
 
 def describe(error: ValidationError) -> str:

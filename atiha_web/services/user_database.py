@@ -58,7 +58,9 @@ def _read(response: Response) -> Any:
         return None
     if response.status >= 400:
         code, detail = problem(response)
-        raise ProblemError(detail or f"the server refused ({response.status})", response.status, code)
+        raise ProblemError(
+            detail or f"the server refused ({response.status})", response.status, code
+        )
     try:
         return json.loads(response.body)
     except ValueError as error:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar, cast
-
-from pydantic import BaseModel
+from typing import Any
 
 from atiha_web.errors import NotSignedInError, WrongUserError
 from atiha_web.models import ContentType, Favorite, Rating, WatchHistoryEntry, WatchlistEntry
 from atiha_web.sync.engine import Write
 from atiha_web.sync.synchronizer import Synchronizer
-
-M = TypeVar("M", bound=BaseModel)
 
 
 class UserProfileService:
@@ -55,7 +51,7 @@ class UserProfileService:
 
     async def get_watch_history(self, user_id: str, limit: int = 50) -> list[WatchHistoryEntry]:
         """What was watched, newest first, at most ``limit`` entries."""
-        return await self._list(user_id, "watch_history", WatchHistoryEntry, limit)
+        return await self._list(user_id, "watch_history", limit)
 
     async def remove_from_watch_history(self, user_id: str, content_id: str) -> Write:
         """Forget that a title was watched."""
@@ -74,7 +70,7 @@ class UserProfileService:
 
     async def get_watchlist(self, user_id: str) -> list[WatchlistEntry]:
         """What to watch later, newest first."""
-        return await self._list(user_id, "watchlist", WatchlistEntry)
+        return await self._list(user_id, "watchlist")
 
     async def add_favorite(
         self,
@@ -94,7 +90,7 @@ class UserProfileService:
 
     async def get_favorites(self, user_id: str) -> list[Favorite]:
         """The loved titles, newest first."""
-        return await self._list(user_id, "favorites", Favorite)
+        return await self._list(user_id, "favorites")
 
     async def is_favorite(self, user_id: str, content_id: str) -> bool:
         """Whether a title is loved."""
@@ -125,7 +121,7 @@ class UserProfileService:
 
     async def get_ratings(self, user_id: str) -> list[Rating]:
         """The ratings, newest first."""
-        return await self._list(user_id, "ratings", Rating)
+        return await self._list(user_id, "ratings")
 
     def _of(self, user_id: str) -> Synchronizer:
         current = self._current()
@@ -150,9 +146,7 @@ class UserProfileService:
             return synchronizer.nothing_to_change(name, key)
         return await synchronizer.write(name, key, None)
 
-    async def _list(
-        self, user_id: str, name: str, model: type[M], limit: int | None = None
-    ) -> list[M]:
+    async def _list(self, user_id: str, name: str, limit: int | None = None) -> list[Any]:
         synchronizer = self._of(user_id)
         await synchronizer.pulled()
-        return cast("list[M]", synchronizer.engine.entries(name, limit))
+        return list(synchronizer.engine.entries(name, limit).values())

@@ -58,7 +58,7 @@ def shift_operation(operation: Operation, delta_ms: int) -> Operation:
     timestamp = hlc.shift(operation.timestamp, delta_ms)
     data = operation.data
     session = data.get(_SESSION) if data is not None else None
-    if data is not None and hlc.is_timestamp(session):
+    if data is not None and isinstance(session, str) and hlc.is_timestamp(session):
         shifted = session
         if session[-hlc.WRITER_DIGITS :] == operation.timestamp[-hlc.WRITER_DIGITS :]:
             shifted = hlc.shift(session, delta_ms)

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from atiha_web.backends.base import Request, Response
 from atiha_web.errors import AtihaError, TransportError
 from atiha_web.sync.batches import BatchLimit, encode, next_batch
-from atiha_web.sync.engine import Applied, Engine
+from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome, classify
 from atiha_web.sync.protocol import PROTOCOL, SyncReply, SyncRequest
+from atiha_web.sync.reconciler import Applied, Reconciler
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.status import SyncReport
 
@@ -57,16 +58,21 @@ class _Tally:
 
 
 class SyncCycle:
-    """Moves one engine towards the server, one cycle at a time across all tabs."""
+    """Moves one replica towards the server, one cycle at a time across all tabs."""
 
     def __init__(
-        self, engine: Engine, base_url: str, headers: Callable[[], dict[str, str]]
+        self,
+        local: LocalReplica,
+        reconciler: Reconciler,
+        base_url: str,
+        headers: Callable[[], dict[str, str]],
     ) -> None:
-        self.engine = engine
+        self._local = local
+        self._reconciler = reconciler
         self.in_flight = 0
         self.progress = 0
         """Grows whenever the server acknowledged something."""
-        self._url = f"{base_url}/api/users/{engine.user_id}/sync"
+        self._url = f"{base_url}/api/users/{local.user_id}/sync"
         self._headers = headers
         self._limit = BatchLimit()
         self._held: dict[str, float] = {}
@@ -78,14 +84,14 @@ class SyncCycle:
         Raises:
             CycleFailedError: it ended early; what was acknowledged until then counts.
         """
-        engine = self.engine
+        lock = f"{self._local.names.prefix}sync"
         async with (
             self._turn,
-            engine.backend.environment.lock(f"{engine.names.prefix}sync", LOCK_WAIT),
+            self._local.backend.environment.lock(lock, LOCK_WAIT),
         ):
-            await engine.catch_up()
+            await self._reconciler.catch_up()
             report = await self._exchange_all(_Tally())
-            await engine.note_synced()
+            await self._local.note_synced()
         return report
 
     async def _exchange_all(self, tally: _Tally) -> SyncReport:
@@ -101,24 +107,22 @@ class SyncCycle:
     def _batch(self) -> list[Operation]:
         # Before the first send of a session the server's clock must be known: a write made under
         # a slow clock would lose against older ones.
-        if not self.engine.clock.measured:
+        if not self._local.clock.measured:
             return []
         now = asyncio.get_running_loop().time()
         held = {name for name, until in self._held.items() if until > now}
-        return next_batch(self.engine.replica.pending.values(), self._limit.operations, held)
+        return next_batch(self._local.memory.pending.values(), self._limit.operations, held)
 
-    async def _exchange(
-        self, batch: list[Operation], tally: _Tally
-    ) -> tuple[Applied | None, bool]:
+    async def _exchange(self, batch: list[Operation], tally: _Tally) -> tuple[Applied | None, bool]:
         """One request and what follows from it; tells whether the server has more to say."""
-        engine = self.engine
-        asked = engine.asked()
+        local, reconciler = self._local, self._reconciler
+        asked = reconciler.asked()
         body = SyncRequest(
             protocol=PROTOCOL, epoch=asked.epoch, cursor=asked.cursor, operations=encode(batch)
         ).to_json()
         try:
             self.in_flight = len(batch)
-            engine.changes.notify()
+            local.changes.notify()
             sent_ms, response = await self._send(body, tally)
         except CycleFailedError as error:
             if not await self._divide(batch, error.outcome, tally):
@@ -127,37 +131,37 @@ class SyncCycle:
         finally:
             self.in_flight = 0
         reply = _parse(response)
-        applied = await engine.apply(asked, batch, reply, sent_ms)
+        applied = await reconciler.apply(asked, batch, reply, sent_ms)
         self._limit.taken()
         self._hold(applied)
         tally.sent += len(applied.verdicts.acknowledged)
         tally.rejected += len(applied.verdicts.rejected)
         tally.received += applied.received
         self.progress += len(applied.verdicts.acknowledged)
-        return applied, reply.more or engine.rebuilding
+        return applied, reply.more or reconciler.rebuilding
 
     async def _send(self, body: bytes, tally: _Tally) -> tuple[int, Response]:
         """Send with fast tries; returns when it was sent (ms, our clock) and a good reply."""
-        tries = FAST_TRIES if self.engine.backend.environment.online() else 1
+        tries = FAST_TRIES if self._local.backend.environment.online() else 1
         for attempt in range(1, tries + 1):
-            sent_ms = self.engine.clock.local_ms()
+            sent_ms = self._local.clock.local_ms()
             tally.requests += 1
             outcome, response = await self._try(body)
             if response is not None and outcome.kind is Kind.OK:
                 return sent_ms, response
             if outcome.kind is not Kind.TRANSIENT or attempt == tries:
                 raise CycleFailedError(outcome)
-            await asyncio.sleep(FAST_TRY_DELAY * attempt * (0.5 + self.engine.backend.random()))
+            await asyncio.sleep(FAST_TRY_DELAY * attempt * (0.5 + self._local.backend.random()))
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def _try(self, body: bytes) -> tuple[Outcome, Response | None]:
         headers = {"content-type": "application/json", **self._headers()}
         request = Request("POST", self._url, headers, body, REQUEST_TIMEOUT)
         try:
-            response = await self.engine.backend.transport.request(request)
+            response = await self._local.backend.transport.request(request)
         except TransportError as error:
             return Outcome(Kind.TRANSIENT, str(error)), None
-        now = datetime.fromtimestamp(self.engine.clock.now_ms() / 1000, UTC)
+        now = datetime.fromtimestamp(self._local.clock.now_ms() / 1000, UTC)
         return classify(response, now), response
 
     async def _divide(self, batch: list[Operation], outcome: Outcome, tally: _Tally) -> bool:
@@ -170,7 +174,7 @@ class SyncCycle:
         if not outcome.ours:
             return False
         code = outcome.code or outcome.kind.value
-        await self.engine.refuse(Quarantined(batch[0], code, outcome.message))
+        await self._reconciler.refuse(Quarantined(batch[0], code, outcome.message))
         tally.rejected += 1
         self._limit.taken()
         return True
@@ -178,7 +182,7 @@ class SyncCycle:
     def _hold(self, applied: Applied) -> None:
         until = asyncio.get_running_loop().time() + HOLD_SECONDS
         self._held = {
-            name: time for name, time in self._held.items() if name in self.engine.replica.pending
+            name: time for name, time in self._held.items() if name in self._local.memory.pending
         } | dict.fromkeys((operation.id for operation in applied.verdicts.held), until)
 
     def _check_progress(self, batch: list[Operation], applied: Applied, tally: _Tally) -> None:

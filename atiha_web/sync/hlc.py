@@ -49,7 +49,9 @@ def parse(text: str) -> Timestamp:
         InvalidDataError: ``text`` is not a timestamp.
     """
     if not is_timestamp(text):
-        raise InvalidDataError(f"{text!r} is not a timestamp: 28 lower-case hex digits are expected")
+        raise InvalidDataError(
+            f"{text!r} is not a timestamp: 28 lower-case hex digits are expected"
+        )
     return Timestamp(int(text[:12], 16), int(text[12:16], 16), text[16:])
 
 

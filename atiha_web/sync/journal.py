@@ -27,7 +27,7 @@ def cache_key(name: str) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """The storage keys of one user; ids are percent-encoded, so no user's prefix begins another's."""
+    """The storage keys of one user. Ids are percent-encoded: no prefix begins another."""
 
     user_id: str
 

@@ -33,7 +33,9 @@ class LastSync:
         """The newest time of ``keys``."""
         times = await self.read()
         try:
-            return max((datetime.fromisoformat(times[key]) for key in keys if key in times), default=None)
+            return max(
+                (datetime.fromisoformat(times[key]) for key in keys if key in times), default=None
+            )
         except (ValueError, TypeError):
             return None
 

@@ -72,6 +72,15 @@ class LocalStore:
         prefix = self._names.journal
         return [key.removeprefix(prefix) for key in await self._storage.keys(prefix)]
 
+    async def was_cleared(self) -> bool:
+        """Whether somebody cleared storage under us.
+
+        Another tab takes operations out of the journal only after it stored base: journal keys
+        that are gone with no base beside them were not acknowledged.
+        """
+        [manifest] = await self._storage.read([self._names.manifest])
+        return manifest is None and self.keeps_base
+
     async def read_operation(self, operation_id: str) -> Operation | None:
         """One operation of the journal, ``None`` where it is gone or cannot be read."""
         [text] = await self._storage.read([self._names.journal + operation_id])

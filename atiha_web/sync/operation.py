@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -102,19 +102,24 @@ def check_json(value: object, what: str, depth: int = 0) -> None:
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN differs from itself
             raise InvalidDataError(f"{what} is {value}; only finite numbers can be stored")
-    elif depth >= MAX_DEPTH:
-        raise InvalidDataError(f"{what} is nested more than {MAX_DEPTH} levels deep")
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if not isinstance(name, str):
-                raise InvalidDataError(f"{what} has the key {name!r}; JSON keys are text")
-            check_text(name, f"a key of {what}")
-            check_json(item, f"{what}.{name}", depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            check_json(item, f"{what}[{index}]", depth + 1)
+    elif isinstance(value, (Mapping, list, tuple)):
+        _check_nested(value, what, depth + 1)
     else:
         raise InvalidDataError(f"{what} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _check_nested(value: Mapping[Any, Any] | Sequence[Any], what: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidDataError(f"{what} is nested more than {MAX_DEPTH} levels deep")
+    if not isinstance(value, Mapping):
+        for index, item in enumerate(value):
+            check_json(item, f"{what}[{index}]", depth)
+        return
+    for name, item in value.items():
+        if not isinstance(name, str):
+            raise InvalidDataError(f"{what} has the key {name!r}; JSON keys are text")
+        check_text(name, f"a key of {what}")
+        check_json(item, f"{what}.{name}", depth)
 
 
 def check_key(key: object) -> str:
@@ -124,7 +129,9 @@ def check_key(key: object) -> str:
         InvalidDataError: it is not.
     """
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise InvalidDataError(f"a key is text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.80}")
+        raise InvalidDataError(
+            f"a key is text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.80}"
+        )
     check_text(key, "the key")
     return key
 
@@ -137,7 +144,9 @@ def check_operation(operation: Operation) -> None:
         OperationTooLargeError: above 32 KiB of JSON.
     """
     if not is_operation_id(operation.id):
-        raise InvalidDataError(f"{operation.id!r:.80} is not an operation id: <writer>-<n> is expected")
+        raise InvalidDataError(
+            f"{operation.id!r:.80} is not an operation id: <writer>-<n> is expected"
+        )
     hlc.parse(operation.timestamp)
     check_key(operation.key)
     if operation.data is not None:
@@ -154,5 +163,5 @@ def check_size(data: Mapping[str, Any]) -> None:
     size = len(dump_json(data).encode())
     if size > MAX_OPERATION_BYTES:
         raise OperationTooLargeError(
-            f"{size:,} bytes in one record; at most {MAX_OPERATION_BYTES:,} can be synced: shorten it"
+            f"{size:,} bytes in one record; at most {MAX_OPERATION_BYTES:,} can be synced"
         )

@@ -13,7 +13,7 @@ from atiha_web.backends.base import Response
 from atiha_web.sync.protocol import HEADER
 
 FAST_TRIES = 3
-"""The seed's "3 attempts": fast tries within one cycle; a change is kept for as long as it takes."""
+"""The seed's "3 attempts": fast tries within a cycle, never a reason to lose a change."""
 
 BACKOFF_FIRST = 1.0
 BACKOFF_LAST = 60.0

@@ -6,7 +6,7 @@ Pure: no I/O, no clock. The engine applies here what it has already made durable
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from atiha_web.collections import Registry
@@ -154,11 +154,18 @@ class Replica:
                 state = lifted if state is None else policy.merge(state, lifted)
         return state
 
-    def newest_timestamp(self, record: RecordKey) -> str | None:
-        """The newest timestamp known for ``record``, of base or of a pending operation."""
+    def newest_timestamp(self, record: RecordKey, *, apart_from: Container[str] = ()) -> str | None:
+        """The newest timestamp known for ``record``, of base or of a pending operation.
+
+        ``apart_from`` names operations that do not count.
+        """
         row = self.base.rows.get(record)
         known = [row.state.timestamp] if row is not None else []
-        known += [operation.timestamp for operation in self._by_record.get(record, ())]
+        known += [
+            operation.timestamp
+            for operation in self._by_record.get(record, ())
+            if operation.id not in apart_from
+        ]
         return max(known, default=None)
 
     def covered_by(self, operation: Operation) -> list[Operation]:

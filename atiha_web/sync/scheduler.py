@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from atiha_web.backends.base import Environment
+from atiha_web.backends.base import Environment, Unsubscribe
 from atiha_web.errors import StorageError
 from atiha_web.sync.cycle import CycleFailedError
 from atiha_web.sync.outcomes import BLOCKED_RETRY, Kind, Outcome, backoff
@@ -58,7 +58,7 @@ class Scheduler:
         self._hint_refuted = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._unsubscribe = lambda: None
+        self._unsubscribe: Unsubscribe | None = None
 
     @property
     def state(self) -> SyncState:
@@ -82,7 +82,8 @@ class Scheduler:
 
     async def stop(self) -> None:
         """End the loop and the cycle under way, if any. Idempotent."""
-        self._unsubscribe()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

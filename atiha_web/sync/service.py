@@ -95,7 +95,10 @@ class SyncService:
         self._periodic: dict[str, asyncio.Task[None]] = {}
 
     def create_operation(
-        self, type: OperationType, endpoint: str, data: dict[str, Any]  # noqa: A002 - the seed's name
+        self,
+        type: OperationType,  # noqa: A002 - the seed's name
+        endpoint: str,
+        data: dict[str, Any],
     ) -> SyncOperation:
         """State a change.
 
@@ -155,9 +158,7 @@ class SyncService:
         except TransportError as error:
             logger.warning("%s: %s; the cached value is used", config.api_endpoint, error)
             return await self._cached(config.cache_key)
-        await write_views(
-            self._backend.storage, {cache_key(config.cache_key): dump_json(value)}
-        )
+        await write_views(self._backend.storage, {cache_key(config.cache_key): dump_json(value)})
         await self._times.record([config.cache_key], iso(hlc.tick(self._backend.now_ms(), "")))
         return value
 

@@ -94,10 +94,7 @@ def seed_operation(
 ) -> dict[str, object]:
     """An operation in the seed's shape; ``known`` tells whether the server has the record."""
     data: Mapping[str, object] = operation.data or {}
-    if operation.data is None:
-        kind = "delete"
-    else:
-        kind = "update" if known() else "create"
+    kind = "delete" if operation.data is None else "update" if known() else "create"
     return {
         "id": operation.id,
         "type": kind,
@@ -110,7 +107,8 @@ def seed_operation(
 
 def _array(texts: list[str]) -> str:
     """A JSON array of as many leading ``texts`` as fit, at least one."""
-    kept, units = [], 2
+    kept: list[str] = []
+    units = 2
     for text in texts:
         units += len(text) + 1
         if kept and units > MAX_UNITS:

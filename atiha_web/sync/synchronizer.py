@@ -32,20 +32,21 @@ class Synchronizer:
         interval: float,
     ) -> None:
         self.engine = Engine(backend, registry, user_id)
-        self._cycle = SyncCycle(self.engine, base_url, headers)
+        local = self.engine.local
+        self._cycle = SyncCycle(local, self.engine.reconciler, base_url, headers)
         self.scheduler = Scheduler(
             self._cycle.run,
             backend.environment,
             interval=interval,
             random=backend.random,
             progress=lambda: self._cycle.progress,
-            notify=self.engine.changes.notify,
+            notify=local.changes.notify,
         )
 
     @property
     def user_id(self) -> str:
         """Whose data this is."""
-        return self.engine.user_id
+        return self.engine.local.user_id
 
     async def start(self, *, background: bool = True) -> None:
         """Open local data and, unless told otherwise, begin to sync in the background."""
@@ -58,9 +59,7 @@ class Synchronizer:
         await self.scheduler.stop()
         await self.engine.close()
 
-    async def write(
-        self, collection: str, key: str, data: dict[str, object] | None
-    ) -> Write:
+    async def write(self, collection: str, key: str, data: dict[str, object] | None) -> Write:
         """See ``Engine.write``; the write is sent soon."""
         write = await self.engine.write(collection, key, data)
         self.scheduler.poke()
@@ -72,25 +71,25 @@ class Synchronizer:
 
     async def pulled(self) -> None:
         """Ask the server once if nothing was ever pulled; a failure leaves what is here."""
-        if self.engine.replica.base.epoch is None:
+        if self.engine.local.memory.base.epoch is None:
             with suppress(StorageError):
                 await self.sync()
 
     def status(self) -> Status:
         """How things stand."""
-        engine, scheduler = self.engine, self.scheduler
-        full = engine.storage_full
+        local, scheduler = self.engine.local, self.scheduler
+        full = local.storage_full
         return Status(
             state="storage_full" if full else scheduler.state,
-            user_id=engine.user_id,
+            user_id=local.user_id,
             online=scheduler.online,
-            pending=len(engine.replica.pending),
+            pending=len(local.memory.pending),
             in_flight=self._cycle.in_flight,
-            quarantined=len(engine.replica.quarantine),
-            last_sync=engine.last_sync,
-            message="local storage is full: sync, or remove something" if full else scheduler.message,
-            clock_offset_ms=engine.clock.offset_ms,
-            problems=tuple(engine.problems),
+            quarantined=len(local.memory.quarantine),
+            last_sync=local.last_sync,
+            message="local storage is full: sync, then try again" if full else scheduler.message,
+            clock_offset_ms=local.clock.offset_ms,
+            problems=tuple(local.problems),
         )
 
     def nothing_to_change(self, collection: str, key: str) -> Write:
@@ -99,5 +98,5 @@ class Synchronizer:
 
     def is_live(self, collection: str, key: str) -> bool:
         """Whether the view holds a live record under ``key``."""
-        state = self.engine.replica.state(RecordKey(collection, key))
+        state = self.engine.local.memory.state(RecordKey(collection, key))
         return state is not None and not state.deleted

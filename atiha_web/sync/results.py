@@ -31,9 +31,7 @@ class Verdicts:
         return bool(self.acknowledged or self.rejected or self.held or self.ahead)
 
 
-def read_results(
-    registry: Registry, operations: Sequence[Operation], reply: SyncReply
-) -> Verdicts:
+def read_results(registry: Registry, operations: Sequence[Operation], reply: SyncReply) -> Verdicts:
     """Sort a batch by the results in ``reply``; an operation without a result stays pending."""
     sent: Mapping[str, Operation] = {operation.id: operation for operation in operations}
     verdicts = Verdicts()

@@ -1,0 +1,217 @@
+"""One user's replica made durable: memory, journal, base and stored views, moved together.
+
+Whoever changes it holds ``mutex``. Each step is stored before it is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+from atiha_web.backends.base import Backend
+from atiha_web.collections import Registry, iso
+from atiha_web.errors import ClosedError, StorageFullError
+from atiha_web.sync import hlc
+from atiha_web.sync.clock import CorrectedClock
+from atiha_web.sync.hub import Hub
+from atiha_web.sync.journal import Names
+from atiha_web.sync.last_sync import LastSync
+from atiha_web.sync.local_store import LocalStore, write_views
+from atiha_web.sync.operation import Operation
+from atiha_web.sync.replica import Base, Quarantined, Replica
+from atiha_web.sync.stored_views import StoredViews
+
+logger = logging.getLogger("atiha_web")
+
+_PROBLEMS_KEPT = 20
+
+
+class LocalReplica:
+    """What this device holds of one user."""
+
+    def __init__(self, backend: Backend, registry: Registry, user_id: str) -> None:
+        self.backend = backend
+        self.registry = registry
+        self.user_id = user_id
+        self.names = Names(user_id)
+        self.clock = CorrectedClock(backend.now_ms, backend.random_hex(hlc.WRITER_DIGITS))
+        self.memory = Replica(registry)
+        self.store = LocalStore(backend.storage, self.names, self.clock.writer, registry.schemas)
+        self.mutex = asyncio.Lock()
+        self.changes: Hub[None] = Hub(lambda: None)
+        self.incoming: Base | None = None
+        """A base being pulled anew, beside the one that is shown until it is complete."""
+        self.made_under: dict[str, int] = {}
+        """The clock offset (ms) under which this engine made each of its pending operations."""
+        self.successors: dict[str, str] = {}
+        """Which pending operation says all that an earlier one, no longer pending, said."""
+        self.problems: list[str] = []
+        self.storage_full = False
+        self.last_sync: datetime | None = None
+        self._views = StoredViews(self.memory, self.names)
+        self._times = LastSync(backend.storage)
+        self._closed = False
+
+    async def open(self) -> None:
+        """Read what storage holds."""
+        async with self.mutex:
+            opened = await self.store.open()
+            for problem in opened.problems:
+                self.note_problem(problem)
+            self.memory.quarantine = opened.quarantine
+            self.memory.load(opened.base, opened.pending)
+            if opened.base.cursor == 0 and opened.base.rows:
+                self.incoming = Base()
+            await self.read_last_sync()
+            await self.render(self.registry)
+
+    def close(self) -> None:
+        """Accept nothing more; everything pending stays in storage. Idempotent."""
+        self._closed = True
+        self.changes.close()
+
+    def check_open(self) -> None:
+        """Raise ``ClosedError`` once closed."""
+        if self._closed:
+            raise ClosedError("this client was closed; open a new one with connect()")
+
+    @property
+    def target(self) -> Base:
+        """The base that changes go to: the one shown, or the one being pulled beside it."""
+        return self.incoming or self.memory.base
+
+    # -- operations ------------------------------------------------------------------------
+
+    async def accept(self, operation: Operation) -> None:
+        """Make a new operation durable, then visible; those it covers leave the journal.
+
+        Raises:
+            StorageFullError: no room, even without cached data; nothing was changed.
+        """
+        covered = self.memory.covered_by(operation)
+        try:
+            await self.store.append(operation, covered)
+        except StorageFullError:
+            self.storage_full = True
+            self.changes.notify()
+            raise
+        self.storage_full = False
+        self.made_under[operation.id] = self.clock.offset_ms
+        self.memory.add(operation)
+        self.succeed(covered, operation)
+        await self.render([operation.collection])
+
+    async def restate(self, operation: Operation) -> None:
+        """Store a pending operation with another timestamp, under its own id."""
+        await self.store.append(operation)
+        self.made_under[operation.id] = self.clock.offset_ms
+        self.memory.add(operation)
+
+    def succeed(self, covered: Iterable[Operation], newer: Operation) -> None:
+        """``newer`` says all that ``covered`` said, and they have left the journal."""
+        names = [older.id for older in covered]
+        for name in names:
+            self.successors[name] = newer.id
+            self.made_under.pop(name, None)
+        self.memory.remove(names)
+
+    async def settle(self, acknowledged: Iterable[str], refused: Iterable[Quarantined]) -> None:
+        """Take decided operations out of the journal; refused ones go to quarantine first."""
+        done = list(acknowledged)
+        await self.store.remove(done)
+        for entry in refused:
+            await self.store.put_in_quarantine(entry)
+            self.memory.quarantine[entry.operation.id] = entry
+            done.append(entry.operation.id)
+        self.forget(done)
+
+    def forget(self, operation_ids: Iterable[str]) -> None:
+        """These operations have left the journal, decided."""
+        names = set(operation_ids)
+        self.memory.remove(names)
+        for name in names:
+            self.made_under.pop(name, None)
+        if self.successors:
+            self.successors = {
+                older: newer
+                for older, newer in self.successors.items()
+                if newer not in names or newer in self.memory.quarantine
+            }
+
+    def successor(self, operation_id: str) -> str:
+        """The id under which what this operation said is known now."""
+        while operation_id in self.successors:
+            operation_id = self.successors[operation_id]
+        return operation_id
+
+    # -- base ------------------------------------------------------------------------------
+
+    async def swap_in(self, base: Base) -> None:
+        """Store a complete base, show it, and only then drop the old one."""
+        self.incoming = None
+        await self.store.replace_base(base)
+        self.memory.swap_base(base)
+
+    async def reload_base(self) -> None:
+        """Take over base as another tab stored it, unless ours is further."""
+        base = await self.store.reload_base()
+        if base is None:
+            return
+        mine = self.memory.base
+        if base.epoch == mine.epoch and base.cursor < mine.cursor:
+            await self.store.replace_base(mine)
+        else:
+            self.incoming = None
+            self.memory.swap_base(base)
+
+    async def reload_quarantine(self) -> None:
+        """Take over the refused operations as storage holds them."""
+        self.memory.quarantine = await self.store.open_quarantine(self.problems)
+
+    async def restore(self) -> None:
+        """Write everything again after somebody cleared storage under us."""
+        logger.warning("local storage was cleared; what is pending is written again")
+        await self.store.restore(
+            self.memory.base, self.memory.pending.values(), self.memory.quarantine.values()
+        )
+
+    async def erase(self) -> None:
+        """Remove all of this user's data from this device."""
+        async with self.mutex:
+            await self.store.erase()
+
+    # -- views -----------------------------------------------------------------------------
+
+    async def render(self, collections: Iterable[str], *, anew: bool = False) -> None:
+        """Write the stored views that changed; ``anew``: whatever storage holds of them."""
+        if anew:
+            self._views.forget_written()
+        await write_views(self.backend.storage, self._views.changes(collections))
+        self.changes.notify()
+
+    async def remove_views(self) -> None:
+        """Remove what other pages could read of this user; journal and base stay."""
+        async with self.mutex:
+            await write_views(self.backend.storage, dict.fromkeys(self._views.all_keys()))
+            await self._times.forget(self._cache_keys())
+
+    async def note_synced(self) -> None:
+        """Client and server agree as of now."""
+        self.last_sync = hlc.from_milliseconds(self.clock.now_ms())
+        await self._times.record(self._cache_keys(), iso(self.clock.tick(None)))
+        self.changes.notify()
+
+    async def read_last_sync(self) -> None:
+        """Learn when this user was last in step, here or in another tab."""
+        self.last_sync = await self._times.newest(self._cache_keys())
+
+    def note_problem(self, words: str) -> None:
+        """Remember, and log, what could not be read."""
+        if words not in self.problems:
+            logger.warning("%s", words)
+            self.problems = [*self.problems, words][-_PROBLEMS_KEPT:]
+
+    def _cache_keys(self) -> list[str]:
+        return [f"{name}_{self.user_id}" for name in self.registry]

@@ -1,0 +1,195 @@
+"""Carrying out what the server answers, in the order that loses nothing at any crash."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from atiha_web.sync.clock import shift_operation
+from atiha_web.sync.digest import to_text
+from atiha_web.sync.hub import Hub
+from atiha_web.sync.local_replica import LocalReplica
+from atiha_web.sync.merge import State
+from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.protocol import SyncReply
+from atiha_web.sync.replica import Base, Quarantined
+from atiha_web.sync.results import Verdicts, read_results, shift_back
+
+_CONFLICTS_KEPT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A local write that lost: what was written, and the state that won."""
+
+    operation: Operation
+    winner: State
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The position a request was made from; its changes count only if that is still ours."""
+
+    epoch: str | None
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one reply brought."""
+
+    verdicts: Verdicts
+    received: int
+
+
+class Reconciler:
+    """Moves a replica to where the server's replies say it should be."""
+
+    def __init__(self, local: LocalReplica) -> None:
+        self._local = local
+        self.conflicts: Hub[tuple[Conflict, ...]] = Hub(lambda: tuple(self._conflicts))
+        self._conflicts: list[Conflict] = []
+
+    def asked(self) -> Asked:
+        """The position to ask for changes from."""
+        target = self._local.target
+        return Asked(target.epoch, target.cursor)
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether base is being pulled anew beside the one shown."""
+        return self._local.incoming is not None
+
+    async def catch_up(self) -> None:
+        """Agree with storage, which other tabs may have changed unheard."""
+        local = self._local
+        async with local.mutex:
+            await local.reload_base()
+            stored = set(await local.store.journal_ids())
+            missing = [name for name in local.memory.pending if name not in stored]
+            if missing and await local.store.was_cleared():
+                await local.restore()
+            else:
+                local.forget(missing)
+            for name in sorted(stored - local.memory.pending.keys()):
+                operation = await local.store.read_operation(name)
+                if operation is not None:
+                    local.memory.add(operation)
+            await local.store.sweep_pages()
+            await local.render(local.registry, anew=True)
+
+    async def apply(
+        self, asked: Asked, operations: Sequence[Operation], reply: SyncReply, sent_ms: int
+    ) -> Applied:
+        """Carry out one reply: base with the results is stored before the journal shrinks."""
+        local = self._local
+        async with local.mutex:
+            local.check_open()
+            clock_moved = local.clock.measure(reply.server_time, sent_ms, local.clock.local_ms())
+            verdicts = read_results(local.registry, operations, reply)
+            self._note_conflicts(verdicts)
+            changed = self._take_rows(verdicts, reply)
+            received, complete = self._take_changes(asked, reply, changed)
+            if complete is None:
+                await local.store.save_base(local.memory.base, changed)
+            else:
+                await local.swap_in(complete)
+            await local.settle(
+                self._unchanged_since(operations, verdicts.acknowledged), verdicts.rejected
+            )
+            local.memory.refresh(changed)
+            await self._correct_times(verdicts, reply.server_time, all_of_them=clock_moved)
+            await local.render(local.registry)
+        return Applied(verdicts, received)
+
+    async def refuse(self, entry: Quarantined) -> None:
+        """Put a pending operation into quarantine."""
+        async with self._local.mutex:
+            await self._local.settle([], [entry])
+            await self._local.render([entry.operation.collection])
+
+    def _take_rows(self, verdicts: Verdicts, reply: SyncReply) -> set[RecordKey]:
+        """Results go to the base that is shown, and to the one being pulled beside it."""
+        changed = set()
+        base, incoming = self._local.memory.base, self._local.incoming
+        other_numbers = base.epoch is not None and base.epoch != reply.epoch
+        for operation, row in verdicts.acknowledged.values():
+            if base.put(operation.record, row, force=other_numbers):
+                changed.add(operation.record)
+            if incoming is not None and incoming.epoch == reply.epoch:
+                incoming.put(operation.record, row)
+        return changed
+
+    def _take_changes(
+        self, asked: Asked, reply: SyncReply, changed: set[RecordKey]
+    ) -> tuple[int, Base | None]:
+        """Take in changes asked for from where we still are (compare and set).
+
+        Returns how many came, and the base to show from now on if one is complete.
+        """
+        local = self._local
+        if reply.reset:
+            local.incoming = Base(reply.epoch)
+            return 0, None
+        if asked != self.asked():
+            return 0, None
+        target = local.target
+        records = target.put_changes(reply.changes)
+        target.epoch, target.cursor = reply.epoch, reply.cursor
+        shown = target is local.memory.base
+        if shown:
+            changed.update(records)
+        differs = not reply.more and reply.digest not in (None, to_text(target.digest))
+        if differs:
+            local.note_problem("cached data differed from the server's and was pulled again")
+        if differs and shown:
+            # A base pulled anew is taken as it is: a digest that differs even then is no reason
+            # to go on pulling for ever.
+            local.incoming = Base(reply.epoch)
+        return len(reply.changes), None if shown or reply.more else target
+
+    def _unchanged_since(
+        self, sent: Sequence[Operation], acknowledged: Container[str]
+    ) -> list[str]:
+        """The acknowledged operations that are still what was sent."""
+        pending = self._local.memory.pending
+        return [
+            operation.id
+            for operation in sent
+            if operation.id in acknowledged and pending.get(operation.id) in (operation, None)
+        ]
+
+    async def _correct_times(
+        self, verdicts: Verdicts, server_ms: int, *, all_of_them: bool
+    ) -> None:
+        """Correct the timestamps of operations made under a wrong clock.
+
+        Those the server refused for being ahead always; the other ones this engine made, and the
+        server has not decided, when the clock turns out to be off.
+        """
+        local = self._local
+        ahead = {operation.id for operation in verdicts.ahead}
+        moved = shift_back(
+            verdicts.ahead,
+            offset_ms=local.clock.offset_ms,
+            server_ms=server_ms,
+            newest=lambda record: local.memory.newest_timestamp(record, apart_from=ahead),
+        )
+        if all_of_them:
+            moved += [
+                shift_operation(operation, local.clock.offset_ms - local.made_under[name])
+                for name, operation in local.memory.pending.items()
+                if name in local.made_under and name not in ahead
+            ]
+        for operation in moved:
+            await local.restate(operation)
+
+    def _note_conflicts(self, verdicts: Verdicts) -> None:
+        lost = []
+        for name in verdicts.superseded:
+            operation, row = verdicts.acknowledged[name]
+            if row.state.timestamp != operation.timestamp:
+                lost.append(Conflict(operation, row.state))
+        if lost:
+            self._conflicts = [*self._conflicts, *lost][-_CONFLICTS_KEPT:]
+            self.conflicts.notify()

@@ -1,0 +1,81 @@
+"""Following what other tabs of the same user do to the storage all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from atiha_web.backends.base import StorageChange
+from atiha_web.errors import InvalidDataError
+from atiha_web.sync.journal import LAST_SYNC_KEY, decode_operation
+from atiha_web.sync.local_replica import LocalReplica
+
+logger = logging.getLogger("atiha_web")
+
+
+class TabFollower:
+    """Hears changes in the order they were made and takes them over one by one."""
+
+    def __init__(self, local: LocalReplica) -> None:
+        self._local = local
+        self._heard: asyncio.Queue[StorageChange] = asyncio.Queue()
+        self._unsubscribe = local.backend.storage.subscribe(self._heard.put_nowait)
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Hear nothing more. Idempotent."""
+        self._unsubscribe()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _follow(self) -> None:
+        while True:
+            change = await self._heard.get()
+            try:
+                async with self._local.mutex:
+                    await self._take_over(change)
+            except Exception:
+                # The next cycle agrees with storage anyway; one bad entry must not end this.
+                logger.exception("another tab's change of %s could not be followed", change.key)
+
+    async def _take_over(self, change: StorageChange) -> None:
+        local, names = self._local, self._local.names
+        if change.key is None:
+            await local.restore()
+            await local.render(local.registry, anew=True)
+        elif change.key == LAST_SYNC_KEY:
+            await local.read_last_sync()
+            local.changes.notify()
+        elif change.key == names.manifest:
+            await local.reload_base()
+            await local.render(local.registry)
+        elif change.key.startswith(names.quarantine):
+            await local.reload_quarantine()
+            local.changes.notify()
+        elif change.key.startswith(names.journal):
+            collection = self._take_over_operation(
+                change.key.removeprefix(names.journal), change.value
+            )
+            await local.render([collection] if collection else [])
+
+    def _take_over_operation(self, operation_id: str, text: str | None) -> str | None:
+        """Returns the collection it was about."""
+        memory = self._local.memory
+        if text is not None:
+            try:
+                operation = decode_operation(operation_id, text)
+            except InvalidDataError as error:
+                self._local.note_problem(str(error))
+                return None
+            memory.add(operation)
+            return operation.collection
+        gone = memory.pending.get(operation_id)
+        if gone is None:
+            return None
+        for other in memory.pending_for(gone.record):
+            if gone in memory.covered_by(other):
+                self._local.succeed([gone], other)
+                return gone.collection
+        # It was decided, and base with the result was stored, and heard of, before this.
+        self._local.forget([operation_id])
+        return gone.collection
