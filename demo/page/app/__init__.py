@@ -1,0 +1,1 @@
+"""The page: a streaming service in Python, on Pyodide's main thread."""

@@ -1,0 +1,43 @@
+"""Serves the demo: the page, the API and, unless told of another, a PostgreSQL of its own."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import atiha_web
+from atiha_web.server import ServerError, create_app, open_database, serve
+from demo.assets import AssetError, build
+from demo.static_files import StaticFiles
+
+ROOT = Path(__file__).resolve().parent.parent
+BRIDGE = Path(atiha_web.__file__).parent / "js" / "bridge.js"
+
+
+def main() -> None:
+    """Run until SIGINT or SIGTERM; print `ready: <url>` once the page and the API answer."""
+    args = _arguments()
+    try:
+        page = StaticFiles(build().root, BRIDGE, ROOT / ".cache" / "gzip")
+        with open_database(args.database_url, args.data) as url:
+            app = create_app(url)
+            app.mount("/", page)
+            serve(app, port=args.port)
+    except (AssetError, ServerError) as error:
+        sys.exit(f"{error}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT / ".data",
+        help="folder of the PostgreSQL that runs without --database-url",
+    )
+    parser.add_argument("--database-url", help="a PostgreSQL 14 or later to use")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
