@@ -43,9 +43,13 @@ async def read_object(request: Request) -> dict[str, Any]:
     return found
 
 
-async def read_model(request: Request, model: type[ModelT], limit: int = MAX_BODY_BYTES) -> ModelT:
+async def read_model(request: Request, model: type[ModelT]) -> ModelT:
     """The body as an instance of ``model``."""
-    body = await read_body(request, limit)
+    return parse(await read_body(request), model)
+
+
+def parse(body: bytes, model: type[ModelT]) -> ModelT:
+    """An instance of ``model`` from JSON."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

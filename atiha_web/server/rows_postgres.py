@@ -22,7 +22,7 @@ REQUESTS_PER_USER = 2
 ACQUIRE_SECONDS = 5.0
 
 _MAX_PAUSE = 0.05
-_SIGN = 1 << 63
+_MAX_BIGINT = (1 << 63) - 1
 _CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -52,10 +52,11 @@ class PostgresRows:
     async def poll(self, user_id: str, cursor: int, limit: int) -> tuple[SyncState, list[Row]]:
         """See ``RowStore.poll``; one statement, save for a user's very first."""
         async with self._connection(user_id) as connection:
-            found = await connection.fetch(statements.POLL, user_id, cursor, limit)
+            asked = (user_id, min(cursor, _MAX_BIGINT), limit)
+            found = await connection.fetch(statements.POLL, *asked)
             if not found:
                 await connection.execute(statements.CREATE_STATE, user_id, new_epoch())
-                found = await connection.fetch(statements.POLL, user_id, cursor, limit)
+                found = await connection.fetch(statements.POLL, *asked)
         return _state(found[0]), [_row(row) for row in found if row["version"] is not None]
 
     async def list(self, user_id: str, collection: str, limit: int) -> list[Row]:
@@ -147,4 +148,4 @@ def _state(found: asyncpg.Record) -> SyncState:
 
 def _signed(digest: int) -> int:
     """An unsigned 64-bit number as PostgreSQL's ``bigint`` holds it."""
-    return digest - (1 << 64) if digest >= _SIGN else digest
+    return digest - (1 << 64) if digest > _MAX_BIGINT else digest

@@ -192,5 +192,3 @@ async def test_renewed_epochs_are_new_and_keep_the_rest(rows: RowStore) -> None:
     after, found = await rows.poll("ada", 0, 10)
     assert (after.counter, after.digest, found) == (before.counter, before.digest, [row("m1", 1)])
     assert after.epoch != before.epoch
-
-

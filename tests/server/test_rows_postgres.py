@@ -69,7 +69,9 @@ async def test_whoever_waits_too_long_is_told_to_try_again(database: Database) -
 
 
 @pytest.mark.parametrize(
-    "conflict", [asyncpg.SerializationError, asyncpg.DeadlockDetectedError], ids=lambda e: e.sqlstate
+    "conflict",
+    [asyncpg.SerializationError, asyncpg.DeadlockDetectedError],
+    ids=lambda e: e.sqlstate,
 )
 async def test_a_conflict_repeats_the_whole_transaction(
     database: Database, conflict: type[Exception]

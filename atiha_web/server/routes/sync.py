@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
 
 from atiha_web.server.auth import Authenticate
-from atiha_web.server.bodies import read_model
+from atiha_web.server.bodies import parse, read_body
 from atiha_web.server.decisions import Registry
 from atiha_web.server.problems import Problem, ProblemDocument, ProblemRoute
 from atiha_web.server.push import synchronise
@@ -60,14 +61,21 @@ def sync_router(
     return routes
 
 
+class _Numbered(BaseModel):
+    """What a request of any protocol has."""
+
+    protocol: int
+
+
 async def _read(request: Request) -> SyncRequest:
-    asked = await read_model(request, SyncRequest, MAX_BATCH_BYTES + _ENVELOPE_BYTES)
-    if asked.protocol != PROTOCOL:
-        raise Problem(
-            426,
-            "unsupported_protocol",
-            f"This server speaks protocol {PROTOCOL}, not {asked.protocol}: update the older end.",
-        )
+    body = await read_body(request, MAX_BATCH_BYTES + _ENVELOPE_BYTES)
+    try:
+        asked = parse(body, SyncRequest)
+    except Problem as problem:
+        # A later protocol may have another shape; its number is what is wrong with it then.
+        _check_protocol(parse(body, _Numbered).protocol)
+        raise problem from None
+    _check_protocol(asked.protocol)
     if len(asked.operations) > MAX_BATCH_OPERATIONS:
         raise Problem(
             413,
@@ -75,3 +83,12 @@ async def _read(request: Request) -> SyncRequest:
             f"{len(asked.operations)} operations at once; send at most {MAX_BATCH_OPERATIONS}.",
         )
     return asked
+
+
+def _check_protocol(number: int) -> None:
+    if number != PROTOCOL:
+        raise Problem(
+            426,
+            "unsupported_protocol",
+            f"This server speaks protocol {PROTOCOL}, not {number}: update the older end.",
+        )
