@@ -1,7 +1,7 @@
 """Offline-first data for Python in the browser, in notebooks and on CPython."""
 
 from atiha_web.client import Client, CollectionReader, connect
-from atiha_web.collections import BUILT_IN, Collection, Registry
+from atiha_web.collections import Collection, Registry
 from atiha_web.errors import (
     AtihaError,
     ClosedError,
@@ -45,7 +45,6 @@ from atiha_web.sync.status import Status, SyncReport
 __version__ = "0.1.0"
 
 __all__ = [
-    "BUILT_IN",
     "AtihaError",
     "AtihaModel",
     "Client",

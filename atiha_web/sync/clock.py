@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from atiha_web.sync import hlc
+from atiha_web.sync.merge import SESSION
 from atiha_web.sync.operation import Operation
 
 MAX_ROUND_TRIP_MS = 10_000
 MIN_CHANGE_MS = 2_000
-_SESSION = "session"
 
 
 class CorrectedClock:
@@ -57,10 +57,10 @@ def shift_operation(operation: Operation, delta_ms: int) -> Operation:
     """
     timestamp = hlc.shift(operation.timestamp, delta_ms)
     data = operation.data
-    session = data.get(_SESSION) if data is not None else None
+    session = data.get(SESSION) if data is not None else None
     if data is not None and isinstance(session, str) and hlc.is_timestamp(session):
         shifted = session
         if session[-hlc.WRITER_DIGITS :] == operation.timestamp[-hlc.WRITER_DIGITS :]:
             shifted = hlc.shift(session, delta_ms)
-        data = {**data, _SESSION: min(shifted, timestamp)}
+        data = {**data, SESSION: min(shifted, timestamp)}
     return replace(operation, timestamp=timestamp, data=data)

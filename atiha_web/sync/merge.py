@@ -17,6 +17,9 @@ Data = Mapping[str, Any]
 FIELDS = "fields"
 """Where a per-field state keeps the timestamp of each field."""
 
+SESSION = "session"
+"""Which viewing a state belongs to: the timestamp at which it started."""
+
 COMPLETED = "completed"
 """Whether a viewing reached its end."""
 
@@ -96,6 +99,12 @@ class ViewingSessions(LastWriteWins):
     ``completed`` never goes back to false. A deletion ends every viewing that started before it.
     """
 
+    def lift(self, timestamp: str, data: Data | None) -> State:
+        """A viewing started at the latest when something was said of it."""
+        if data is None or (data.get(SESSION) or "~") <= timestamp:
+            return State(timestamp, data)
+        return State(timestamp, {**data, SESSION: timestamp})
+
     def merge(self, a: State, b: State) -> State:
         """Greater session first, then newest timestamp with ``completed`` or-ed."""
         session_a, session_b = _session(a), _session(b)
@@ -115,14 +124,14 @@ class ViewingSessions(LastWriteWins):
         A new one starts when there is none, or when the current one was completed and progress
         begins again from an earlier point.
         """
-        if data.get("session"):
+        if data.get(SESSION):
             return dict(data)
         known = dict(current.data) if current is not None and current.data is not None else None
         if known is None:
-            return {**data, "session": timestamp}
+            return {**data, SESSION: timestamp}
         restarted = bool(known.get(COMPLETED)) and _number(data) < _number(known)
         if restarted:
-            return {**known, COMPLETED: False, **data, "session": timestamp}
+            return {**known, COMPLETED: False, **data, SESSION: timestamp}
         merged = {**known, **data}
         merged[COMPLETED] = bool(known.get(COMPLETED)) or bool(data.get(COMPLETED))
         return merged
@@ -131,7 +140,7 @@ class ViewingSessions(LastWriteWins):
 def _session(state: State) -> str:
     if state.data is None:
         return state.timestamp
-    return str(state.data.get("session") or "")
+    return str(state.data.get(SESSION) or "")
 
 
 def _number(data: Data) -> float:
