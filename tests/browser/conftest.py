@@ -77,6 +77,8 @@ def web_server_main(
 ) -> Iterator[tuple[str, int, Path]]:
     """Replaces pytest-pyodide's server, which listens on all interfaces and knows no routes."""
     with pytest.MonkeyPatch.context() as patch:
+        # Twenty seconds are not enough to start Pyodide beside other work on two cores.
+        patch.setattr(SeleniumChromeRunner, "script_timeout", 90)
         # The runner offers no other place to say which Chromium to start.
         patch.setattr(
             SeleniumChromeRunner, "get_driver", lambda *_, **__: chromium.drive(refusing_proxy.url)

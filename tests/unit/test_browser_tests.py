@@ -1,6 +1,7 @@
 """Tests in Pyodide that would pass without having run."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -12,11 +13,13 @@ def test_nothing(selenium):
 """
 
 
-def is_sent_to_pyodide(node: ast.AST) -> bool:
-    """Whether a node defines a function that `run_in_pyodide` decorates."""
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    return any("run_in_pyodide" in ast.dump(decorator) for decorator in node.decorator_list)
+def pyodide_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The functions among the statements that `run_in_pyodide` decorates."""
+    for node in body:
+        decorators = getattr(node, "decorator_list", [])
+        if any("run_in_pyodide" in ast.dump(decorator) for decorator in decorators):
+            assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield node
 
 
 def never_called(source: str) -> list[str]:
@@ -24,15 +27,10 @@ def never_called(source: str) -> list[str]:
     found = []
     for outer in ast.walk(ast.parse(source)):
         if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef):
-            used = {
-                node.id
-                for statement in outer.body
-                if not is_sent_to_pyodide(statement)
-                for node in ast.walk(statement)
-                if isinstance(node, ast.Name)
-            }
-            inner = [node for node in outer.body if is_sent_to_pyodide(node)]
-            found += [node.name for node in inner if node.name not in used]
+            inner = list(pyodide_functions(outer.body))
+            others = [node for node in outer.body if node not in inner]
+            names = {n.id for other in others for n in ast.walk(other) if isinstance(n, ast.Name)}
+            found += [node.name for node in inner if node.name not in names]
     return found
 
 
