@@ -224,10 +224,14 @@ class Client:
         """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
         async with self._switching:
             await self._switch(user_id or await self._stored_user())
+        if self._current is None and self._background:
+            self._spawn(self._finish_sign_out())
 
     async def _sign_in(self, user_id: str, token: str | None) -> None:
         async with self._switching:
-            await self._stop()
+            previous = await self._stop()
+            if previous is not None and previous.user_id != user_id:
+                await previous.engine.local.remove_views()
             self._token = token
             await self._backend.storage.write(
                 {SESSION_KEY: dump_json({"userId": user_id}), _UNFINISHED_SIGN_OUT: None}
@@ -236,9 +240,8 @@ class Client:
 
     async def _sign_out(self, pending: Pending) -> None:
         async with self._switching:
-            current = self._current
             await self._backend.storage.write({SESSION_KEY: None, _UNFINISHED_SIGN_OUT: "1"})
-            await self._stop()
+            current = await self._stop()
             if current is not None:
                 await current.engine.local.remove_views()
                 if pending == "discard":
@@ -277,7 +280,8 @@ class Client:
             self._relay = asyncio.create_task(self._relay_changes(synchronizer))
         self._statuses.notify()
 
-    async def _stop(self) -> None:
+    async def _stop(self) -> Synchronizer | None:
+        """Returns what was stopped."""
         current, self._current = self._current, None
         if current is not None:
             await current.stop()
@@ -285,6 +289,7 @@ class Client:
             self._relay.cancel()
             self._relay = None
         self._statuses.notify()
+        return current
 
     async def _relay_changes(self, synchronizer: Synchronizer) -> None:
         async for _ in synchronizer.engine.local.changes.follow():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from atiha_web.backends.base import Backend
 from atiha_web.collections import Registry
-from atiha_web.errors import StorageError
 from atiha_web.sync.cycle import SyncCycle
 from atiha_web.sync.engine import Engine, Write
 from atiha_web.sync.operation import RecordKey
@@ -32,6 +31,7 @@ class Synchronizer:
         interval: float,
     ) -> None:
         self.engine = Engine(backend, registry, user_id)
+        self._first_pull: asyncio.Task[SyncReport] | None = None
         local = self.engine.local
         self._cycle = SyncCycle(local, self.engine.reconciler, base_url, headers)
         self.scheduler = Scheduler(
@@ -56,6 +56,9 @@ class Synchronizer:
 
     async def stop(self) -> None:
         """Stop syncing; everything pending stays in storage. Idempotent."""
+        if self._first_pull is not None:
+            self._first_pull.cancel()
+            await asyncio.wait([self._first_pull])
         await self.scheduler.stop()
         await self.engine.close()
 
@@ -70,10 +73,11 @@ class Synchronizer:
         return await self.scheduler.run_now()
 
     async def pulled(self) -> None:
-        """Ask the server once if nothing was ever pulled; a failure leaves what is here."""
-        if self.engine.local.memory.base.epoch is None:
-            with suppress(StorageError):
-                await self.sync()
+        """Ask the server, once, if nothing was ever pulled; a failure leaves what is here."""
+        if self._first_pull is None and self.engine.local.memory.base.epoch is None:
+            self._first_pull = asyncio.ensure_future(self.sync())
+        if self._first_pull is not None:
+            await asyncio.wait([self._first_pull])
 
     def status(self) -> Status:
         """How things stand."""
