@@ -28,8 +28,8 @@ ensure_venv() {
     fi
     stamp=.venv/atiha-$extra.toml
     if ! cmp -s pyproject.toml "$stamp"; then
-        echo "Installing atiha-web[$extra]" >&2
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extra]" >&2 || return 1
+        echo "Installing atiha-web[$extra], which takes a minute the first time" >&2
+        .venv/bin/python -m pip install -qq --disable-pip-version-check --editable ".[$extra]" >&2 || return 1
         cp pyproject.toml "$stamp"
     fi
 }

@@ -1,0 +1,105 @@
+"""The folder that a browser gets: complete, consistent, and built without a network once cached."""
+
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from demo.assets import AssetError, Site, build, fetch, lock, pins
+
+PYTHON = "3.14.2"
+
+
+def make_wheel(folder: Path, name: str, version: str = "1.0", needs: Iterable[str] = ()) -> Path:
+    """Write a wheel with one module and the given requirements."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    metadata = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {n}" for n in needs)]
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{name}-{version}.dist-info/METADATA", "\n".join(metadata))
+    return path
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return build()
+
+
+def test_needs_are_those_of_emscripten_whatever_builds_the_site(tmp_path: Path) -> None:
+    needs = ["here; sys_platform == 'emscripten'", "there; sys_platform != 'emscripten'"]
+    wheels = [make_wheel(tmp_path, "app", needs=needs), make_wheel(tmp_path, "here")]
+    assert lock.packages(wheels, PYTHON)["app"]["depends"] == ["here"]
+
+
+def test_needs_are_those_of_pyodides_python(tmp_path: Path) -> None:
+    needs = ["backport; python_version < '3.14'", "extra-only; extra == 'more'"]
+    entries = lock.packages([make_wheel(tmp_path, "app", needs=needs)], PYTHON)
+    assert entries["app"]["depends"] == []
+
+
+def test_a_need_without_a_wheel_is_an_error(tmp_path: Path) -> None:
+    wheels = [make_wheel(tmp_path, "app", needs=["missing"])]
+    with pytest.raises(AssetError, match="app needs missing: pin it"):
+        lock.packages(wheels, PYTHON)
+
+
+def test_a_pin_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    wheels = [make_wheel(tmp_path, "app", needs=["lib>=2"]), make_wheel(tmp_path, "lib", "1.9")]
+    with pytest.raises(AssetError, match=r"app needs lib>=2, but 1\.9 is pinned"):
+        lock.packages(wheels, PYTHON)
+
+
+def test_needs_of_needs_are_found_once(tmp_path: Path) -> None:
+    wheels = [
+        make_wheel(tmp_path, "app", needs=["left", "right"]),
+        make_wheel(tmp_path, "left", needs=["shared"]),
+        make_wheel(tmp_path, "right", needs=["shared"]),
+        make_wheel(tmp_path, "shared"),
+        make_wheel(tmp_path, "unrelated"),
+    ]
+    found = lock.with_needs("app", lock.packages(wheels, PYTHON))
+    assert found == ["app", "left", "right", "shared"]
+
+
+def test_a_folder_whose_filling_fails_is_not_there(tmp_path: Path) -> None:
+    def fill() -> None:
+        with fetch.new_folder(tmp_path / "new") as folder:
+            (folder / "part").touch()
+            raise OSError("disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_build_runs_no_command(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(fetch, "_run")
+    assert build() == site
+
+
+def test_manifest_tells_size_and_hash_of_every_file(site: Site) -> None:
+    shipped = {path for path in site.root.rglob("*") if path.is_file()}
+    assert site.manifest["files"] == {
+        path.relative_to(site.root).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": lock.sha256(path),
+        }
+        for path in shipped - {site.root / "manifest.json"}
+    }
+
+
+def test_boot_names_files_that_are_there(site: Site) -> None:
+    assert set(site.manifest["boot"]) <= site.manifest["files"].keys()
+
+
+def test_lock_file_names_just_the_wheels_that_are_shipped(site: Site) -> None:
+    packages = json.loads((site.pyodide / "pyodide-lock.json").read_text("utf-8"))["packages"]
+    named = {entry["file_name"]: entry["sha256"] for entry in packages.values()}
+    assert named == {path.name: lock.sha256(path) for path in site.pyodide.glob("*.whl")}
+
+
+def test_every_file_that_package_json_vendors_is_served(site: Site) -> None:
+    served = {path.name for path in (site.root / "vendor").iterdir()}
+    assert served == {Path(path).name for path in pins.vendored()}

@@ -1,0 +1,64 @@
+"""What the two commands say when something is missing."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("bash", "cat", "cmp", "dirname", "flock", "id", "mkdir", "npm")
+
+
+@pytest.fixture
+def few_tools(tmp_path: Path) -> Path:
+    """A folder with the programs that the commands themselves use, to be the whole path."""
+    for name in TOOLS:
+        found = shutil.which(name)
+        if found is not None:
+            (tmp_path / name).symlink_to(found)
+    return tmp_path
+
+
+def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command from another folder than the project's."""
+    return subprocess.run(
+        [str(ROOT / command)],
+        cwd="/",
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["demo/run", "tests/run"])
+def test_without_npm_the_command_says_what_to_install(command: str, few_tools: Path) -> None:
+    (few_tools / "npm").unlink()
+    ended = run(command, PATH=str(few_tools))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("npm was not found: install Node.js")
+
+
+def test_with_a_browser_that_is_not_there_the_tests_do_not_start() -> None:
+    ended = run("tests/run", ATIHA_CHROMIUM="/nowhere/chromium")
+    assert ended.returncode == 1
+    assert "The tests need chromedriver on the path, and Chromium" in ended.stderr
+
+
+def test_without_a_browser_and_apt_the_tests_do_not_start(few_tools: Path) -> None:
+    ended = run("tests/run", PATH=str(few_tools), ATIHA_CHROMIUM="")
+    assert ended.returncode == 1
+    assert "The tests need chromedriver on the path, and Chromium" in ended.stderr
+
+
+def test_without_python_the_command_says_what_to_install(tmp_path: Path, few_tools: Path) -> None:
+    copy = tmp_path / "a copy"
+    for name in ("demo/run", "demo/venv.sh"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy / name)
+    ended = run(str(copy / "demo/run"), PATH=str(few_tools))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Python 3.11 or later")
