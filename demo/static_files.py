@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -32,22 +33,21 @@ MEDIA_TYPES = {
     ".whl": "application/zip",
     ".woff2": "font/woff2",
 }
+POLICY = (
+    "default-src 'none'",
+    "script-src 'self' 'wasm-unsafe-eval'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "manifest-src 'self'",
+    "worker-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+)
 SECURITY = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self' 'wasm-unsafe-eval'",
-            "style-src 'self'",
-            "connect-src 'self'",
-            "img-src 'self' data:",
-            "font-src 'self'",
-            "manifest-src 'self'",
-            "worker-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
-    ),
+    "Content-Security-Policy": "; ".join(POLICY),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -100,7 +100,9 @@ class StaticFiles:
         built = {name: (site / name).read_bytes() for name in manifest["files"]}
         page = {file.name: file.read_bytes() for file in PAGE.iterdir() if file.is_file()}
         page |= {"app.zip": _archive(PAGE / "app"), "atiha/bridge.js": bridge.read_bytes()}
-        version = _digest(*(part for item in sorted(page.items()) for part in item), manifest["build"])
+        version = _digest(
+            *(part for item in sorted(page.items()) for part in item), manifest["build"]
+        )
         versioned = {f"/{name}": f"/v/{version}/{name}" for name in page if name != "index.html"}
         versioned |= {f"/{name}": f"/v/{manifest['build']}/{name}" for name in built}
         for name, body in page.items():
@@ -131,13 +133,9 @@ class StaticFiles:
         return Response("There is no such page.", 404, {"Cache-Control": "no-cache"})
 
 
-def _asset_list(
-    manifest: Mapping[str, object], version: str, versioned: Mapping[str, str]
-) -> bytes:
+def _asset_list(manifest: Mapping[str, Any], version: str, versioned: Mapping[str, str]) -> bytes:
     """What boot.js loads and sw.js keeps."""
     files, boot = manifest["files"], manifest["boot"]
-    assert isinstance(files, dict)
-    assert isinstance(boot, list)
     vendored = [name for name in files if name.startswith("vendor/")]
     built = {f"/{name}" for name in files}
     page = [path for name, path in versioned.items() if name not in built and name != "/sw.js"]

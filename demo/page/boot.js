@@ -87,9 +87,11 @@ async function startPython(assets, films) {
   ]);
   byId("boot-words").textContent = "Starting Python";
   const pyodide = await loadPyodide({ indexURL: runtime, packages: assets.packages });
+  performance.mark("atiha:python");
   pyodide.unpackArchive(archive, "zip");
   window.pyodide = pyodide;
   const { start } = pyodide.pyimport("app.main");
+  performance.mark("atiha:imported");
   await start(JSON.stringify(films), pyodide.globals);
 }
 
@@ -120,6 +122,7 @@ async function boot() {
   ]);
   paintLastKnown(new Map(films.map((film) => [film.id, film])));
   await download(assets.download);
+  performance.mark("atiha:downloaded");
   await startPython(assets, films);
   performance.mark("atiha:started");
   await keepForOffline(assets);

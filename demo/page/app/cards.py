@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .browser import Parts, document, set_attribute, set_shown, set_text
@@ -11,6 +11,9 @@ from .words import running_time, stars
 if TYPE_CHECKING:
     from .catalogue import Film, Shelf
     from .library import Library
+
+
+Note = Callable[["Film"], str]
 
 
 def draw_poster(parts: Parts, film: Film) -> None:
@@ -39,8 +42,9 @@ def draw_meter(parts: Parts, library: Library, film: Film) -> None:
 class Card:
     """A film in a row or a grid."""
 
-    def __init__(self, film: Film) -> None:
+    def __init__(self, film: Film, note: Note) -> None:
         self.film = film
+        self._note = note
         self._parts = Parts("card")
         self.root = self._parts.root
         self._shown: object = None
@@ -51,7 +55,6 @@ class Card:
         draw_poster(parts, film)
         parts["link"].href = f"#/film/{film.id}"
         parts["title"].textContent = film.title
-        parts["meta"].textContent = f"{film.year} · {running_time(film.minutes)}"
         parts["button"].dataset.film = film.id
 
     def refresh(self, library: Library) -> None:
@@ -60,13 +63,15 @@ class Card:
         listed = library.entry("watchlist", self.film) is not None
         badge = stars(rating.rating) if rating else ""
         watched = library.watched_percent(self.film)
-        wanted = (library.user_id is not None, listed, badge, watched)
+        note = self._note(self.film) or f"{self.film.year} · {running_time(self.film.minutes)}"
+        wanted = (library.user_id is not None, listed, badge, watched, note)
         if wanted != self._shown:
             self._shown = wanted
             self._mark(*wanted)
 
-    def _mark(self, member: bool, listed: bool, badge: str, watched: float) -> None:
+    def _mark(self, member: bool, listed: bool, badge: str, watched: float, note: str) -> None:
         parts = self._parts
+        set_text(parts["meta"], note)
         set_shown(parts["button"], member)
         set_attribute(parts["button"], "aria-pressed", "true" if listed else "false")
         set_attribute(parts["button"], "aria-label", f"{self.film.title} on my list")
@@ -77,15 +82,21 @@ class Card:
 
 
 class CardList:
-    """Keeps the cards of a list element; a card stays the same node while its film is shown."""
+    """Keeps the cards of a list element; a card stays the same node while its film is shown.
 
-    def __init__(self, root: Any) -> None:
+    Args:
+        root: The list element.
+        note: What stands below a film's title; the year and the length where it is empty.
+    """
+
+    def __init__(self, root: Any, note: Note = lambda _film: "") -> None:
         self._root = root
+        self._note = note
         self._cards: dict[str, Card] = {}
 
     def show(self, films: Sequence[Film], library: Library) -> None:
         """Show these films, in this order."""
-        wanted = {film.id: self._cards.get(film.id) or Card(film) for film in films}
+        wanted = {film.id: self._cards.get(film.id) or Card(film, self._note) for film in films}
         for card in wanted.values():
             card.refresh(library)
         if list(wanted) != list(self._cards):

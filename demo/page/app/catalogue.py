@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -52,7 +52,9 @@ class Film:
     def sentence(self) -> str:
         """The facts in a sentence."""
         kind = f"{'silent ' if self.silent else ''}{genre_word(self.genre)}"
-        return f"A {kind} from {_country(self.country)}, directed by {' and '.join(self.directors)}."
+        article = "An" if kind[0] in "aeiou" else "A"
+        makers = " and ".join(self.directors)
+        return f"{article} {kind} from {_country(self.country)}, directed by {makers}."
 
     @cached_property
     def searched(self) -> str:
@@ -124,7 +126,7 @@ class Catalogue:
             and filters.decade in {"", str(film.decade)}
             and filters.sound in {"", "silent" if film.silent else "talkie"}
         ]
-        return sorted(found, key=_order(filters.sort))
+        return sorted(found, key=ORDERS.get(filters.sort, ORDERS["title"]))
 
     def shelves(self) -> list[Shelf]:
         """The rows of the home page."""
@@ -165,24 +167,23 @@ def folded(text: str) -> str:
 
 def genre_word(genre: str) -> str:
     """A genre as it stands in a sentence."""
-    words = {"Musical": "musical", "Documentary": "documentary", "Film noir": "film noir"}
-    return words.get(genre) or f"{genre.lower()} film"
+    if genre in {"Horror", "Science fiction", "War"}:
+        return f"{genre.lower()} film"
+    return "animated film" if genre == "Animation" else genre.lower()
 
 
 def _country(name: str) -> str:
     return f"the {name}" if name in {"United States", "United Kingdom", "Soviet Union"} else name
 
 
-def _order(sort: str) -> object:
-    title = _by_title
-    orders = {
-        "newest": lambda film: (-film.year, title(film)),
-        "oldest": lambda film: (film.year, title(film)),
-        "shortest": lambda film: (film.minutes, title(film)),
-    }
-    return orders.get(sort, title)
-
-
 def _by_title(film: Film) -> str:
     words = folded(film.title)
     return words.removeprefix("the ").removeprefix("a ").removeprefix("an ")
+
+
+ORDERS: dict[str, Callable[[Film], tuple[int, str]]] = {
+    "title": lambda film: (0, _by_title(film)),
+    "newest": lambda film: (-film.year, _by_title(film)),
+    "oldest": lambda film: (film.year, _by_title(film)),
+    "shortest": lambda film: (film.minutes, _by_title(film)),
+}

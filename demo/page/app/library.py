@@ -74,6 +74,16 @@ class Library:
             return ""
         return left(entry.progress, film.seconds)
 
+    def viewing(self, film: Film) -> str:
+        """How far a film was watched, in words; empty if it never was."""
+        entry = self.entry("watch_history", film)
+        return "" if entry is None else self.time_left(film) or "Watched to the end"
+
+    def review(self, film: Film) -> str:
+        """The visitor's review, in quotes; empty if there is none."""
+        entry = self.entry("ratings", film)
+        return f"“{entry.review}”" if entry is not None and entry.review else ""
+
     def resume_at(self, film: Film) -> float:
         """Where to go on, in seconds."""
         entry = self.entry("watch_history", film)
@@ -81,8 +91,7 @@ class Library:
 
     async def toggle(self, collection: str, film: Film) -> bool:
         """Put a film on the watchlist or among the favorites, or take it off; True if it is on."""
-        profiles, user = self._client.profiles, self._client.user_id
-        assert user is not None
+        profiles, user = self._client.profiles, self._client.signed_in.user_id
         listed = self.entry(collection, film) is not None
         if collection == "watchlist":
             add, remove = profiles.add_to_watchlist, profiles.remove_from_watchlist
@@ -96,22 +105,19 @@ class Library:
 
     async def rate(self, film: Film, rating: int, review: str | None) -> None:
         """Give one to five stars."""
-        user = self._client.user_id
-        assert user is not None
+        user = self._client.signed_in.user_id
         await self._client.profiles.add_rating(
             user, film.id, rating, review or None, content_type="movie", title=film.title
         )
 
     async def unrate(self, film: Film) -> None:
         """Take the rating back."""
-        user = self._client.user_id
-        assert user is not None
+        user = self._client.signed_in.user_id
         await self._client.profiles.remove_rating(user, film.id)
 
     async def save_progress(self, film: Film, position: float, completed: bool) -> None:
         """Remember where the visitor is in a film."""
-        user = self._client.user_id
-        assert user is not None
+        user = self._client.signed_in.user_id
         await self._client.profiles.add_to_watch_history(
             user,
             film.id,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import atiha_web
-from atiha_web import AtihaError, Client, PendingOperationsError
+from atiha_web import AtihaError, Client, PendingOperationsError, User
 
 from . import member as members
 from .browser import Frame, Tasks, by_id, document, on, window
@@ -48,7 +48,14 @@ class App:
         self._member: Member | None = None
         self._view: View | None = None
         self._page = Page(
-            client, catalogue, self._library, self._tasks, self._say, self._go, self._frame.ask
+            client,
+            catalogue,
+            self._library,
+            self._tasks,
+            self._say,
+            self._go,
+            self._welcome,
+            self._frame.ask,
         )
         self._handlers: Mapping[str, Handler] = {
             "sync": self._sync,
@@ -102,10 +109,12 @@ class App:
     async def _learn_name(self, user_id: str) -> None:
         # Without a network the menu has no name; the next visit asks again.
         with contextlib.suppress(AtihaError):
-            user = await self._client.users.get_user(user_id)
-            self._member = Member(user.id, user.name, user.email)
-            members.remember(self._member)
-            self._frame.ask()
+            self._welcome(await self._client.users.get_user(user_id))
+
+    def _welcome(self, user: User) -> None:
+        self._member = Member(user.id, user.name, user.email)
+        members.remember(self._member)
+        self._frame.ask()
 
     def _listener(self, name: str) -> Callable[[Any], None]:
         def heard(event: Any) -> None:

@@ -38,25 +38,25 @@ def status_words(status: Status) -> StatusWords:
     return StatusWords(tone, headline, " ".join(part for part in parts if part))
 
 
+LATER = "They are sent by themselves as soon as it works again."
+TROUBLE: dict[str, tuple[Tone, str, str]] = {
+    "offline": ("warn", "Offline", "There is no network."),
+    "backoff": ("warn", "Atiha does not answer", "The page tries again by itself."),
+    "needs_auth": ("bad", "Log in again", "Your session ended; nothing is lost."),
+    "blocked": ("bad", "The server refuses this account", "The page asks again every minute."),
+    "stalled": ("warn", "Saving takes long", "The page starts over by itself."),
+    "storage_full": ("bad", "This device has no room left", "Free some storage and try again."),
+    "upgrade_required": ("bad", "Reload for a new version", "This page is too old to sync."),
+}
+
+
 def _words(status: Status) -> tuple[Tone, str, str]:
     waiting = changes(status.pending)
-    kept = f"{waiting} kept on this device" if status.pending else "your lists are on this device"
-    later = "They are sent by themselves as soon as that works again." if status.pending else ""
-    match status.state:
-        case "offline":
-            return "warn", f"Offline: {kept}", later
-        case "backoff":
-            return "warn", f"Atiha does not answer: {kept}", later
-        case "needs_auth":
-            return "bad", f"Log in again: {kept}", "Your session ended; nothing is lost."
-        case "blocked":
-            return "bad", f"The server refuses this account: {kept}", later
-        case "stalled":
-            return "warn", f"Saving takes long: {kept}", "The page starts over by itself."
-        case "storage_full":
-            return "bad", "This device has no room left", "Free some storage, then try again."
-        case "upgrade_required":
-            return "bad", f"Reload for a new version: {kept}", "This page is too old to sync."
+    if trouble := TROUBLE.get(status.state):
+        tone, what, details = trouble
+        if status.pending:
+            return tone, f"{what}: {waiting} kept on this device", f"{details} {LATER}"
+        return tone, f"{what}: your lists are on this device", details
     if status.pending:
         return "busy", f"Saving {waiting}", "They are on this device already."
     if status.last_sync is None:

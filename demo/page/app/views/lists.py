@@ -62,7 +62,9 @@ class Lists(View):
         for tab in self.parts.root.querySelectorAll("[data-tab]"):
             if LISTS[tab.dataset.tab] is self._list:
                 tab.setAttribute("aria-current", "page")
-        self._cards = CardList(self.parts["cards"])
+        notes = {"ratings": page.library.review, "watch_history": page.library.viewing}
+        note = notes.get(self._list.collection, lambda _film: "")
+        self._cards = CardList(self.parts["cards"], note)
         self._empty = Empty(self.parts["empty"])
 
     def update(self) -> None:

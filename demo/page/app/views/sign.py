@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from atiha_web import AtihaError
+from atiha_web import AtihaError, User
 
 from ..browser import set_attribute, set_shown, set_text
 from ..routes import Route
@@ -36,14 +36,12 @@ class Sign(View):
         return {"sign": self._submit}
 
     async def _submit(self, _form: Any) -> None:
-        email = str(self.parts["email"].value).strip()
-        password, name = str(self.parts["password"].value), str(self.parts["name"].value).strip()
-        if missing := self._missing(email, password, name):
+        if missing := self._missing():
             self._complain(*missing)
             return
         self._wait(True)
         try:
-            await self._send(email, password, name)
+            self.page.welcome(await self._send())
         except AtihaError as error:
             self._complain("email", str(error))
         else:
@@ -51,16 +49,20 @@ class Sign(View):
         finally:
             self._wait(False)
 
-    def _missing(self, email: str, password: str, name: str) -> tuple[str, str] | None:
-        if self.new and not name:
+    def _entered(self, field: str) -> str:
+        text = str(self.parts[field].value)
+        return text if field == "password" else text.strip()
+
+    def _missing(self) -> tuple[str, str] | None:
+        if self.new and not self._entered("name"):
             return "name", "Please tell us what to call you."
-        if "@" not in email:
+        if "@" not in self._entered("email"):
             return "email", "Please enter your email address."
-        if len(password) < (8 if self.new else 1):
+        if len(self._entered("password")) < (8 if self.new else 1):
             return "password", "The password needs at least 8 characters."
         return None
 
-    async def _send(self, email: str, password: str, name: str) -> None:
+    async def _send(self) -> User:
         raise NotImplementedError
 
     def _complain(self, field: str, words: str) -> None:
@@ -89,8 +91,10 @@ class Login(Sign):
     other = "#/register"
     password = "current-password"  # noqa: S105 - what browsers call this field, no secret
 
-    async def _send(self, email: str, password: str, name: str) -> None:
-        await self.page.client.users.login(email=email, password=password)
+    async def _send(self) -> User:
+        return await self.page.client.users.login(
+            email=self._entered("email"), password=self._entered("password")
+        )
 
 
 class Register(Sign):
@@ -107,8 +111,9 @@ class Register(Sign):
     password = "new-password"  # noqa: S105 - what browsers call this field, no secret
     new = True
 
-    async def _send(self, email: str, password: str, name: str) -> None:
-        users = self.page.client.users
-        await users.register_user(email=email, password=password, name=name)
-        if self.page.client.user_id is None:
-            await users.login(email=email, password=password)
+    async def _send(self) -> User:
+        return await self.page.client.users.register_user(
+            email=self._entered("email"),
+            password=self._entered("password"),
+            name=self._entered("name"),
+        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..browser import Parts, Tasks, set_text
 
 if TYPE_CHECKING:
-    from atiha_web import Client
+    from atiha_web import Client, User
 
     from ..catalogue import Catalogue
     from ..library import Library
@@ -29,6 +29,8 @@ class Page:
     tasks: Tasks
     toast: Callable[[str], None]
     go: Callable[[str], None]
+    welcome: Callable[[User], None]
+    """Tell the page who just signed in."""
     update: Callable[[], None]
     """Ask for `View.update` in the next frame."""
 
