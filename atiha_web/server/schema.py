@@ -114,7 +114,8 @@ def view(collection: Collection) -> str:
 
 def _columns(collection: Collection) -> Iterator[str]:
     yield "user_id"
-    yield f"key AS {quote_name(collection.key)}"
+    if not collection.single:
+        yield f"key AS {quote_name(collection.key)}"
     taken = {"user_id", collection.key, "id", "created_at", "updated_at", "version"}
     for name, field in collection.model.model_fields.items():
         if name not in taken:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from atiha_web.errors import AtihaError
 from atiha_web.server.errors import ServerError
 
 GRACE_SECONDS = 5
@@ -31,12 +32,13 @@ def serve(
     Port 0 picks a free one.
 
     Raises:
-        ServerError: the address is taken, or the app failed to start.
+        ServerError: the address is taken, or the app did not start.
     """
     listener = _listen(host, port)
     url = f"http://{host}:{listener.getsockname()[1]}"
+    frank = _FrankApp(app)
     config = uvicorn.Config(
-        app,
+        frank,
         lifespan="on",
         log_level="warning",
         access_log=False,
@@ -50,7 +52,10 @@ def serve(
         # uvicorn has stopped in order, then raised the signal that asked for it once more.
         if server.started:
             return
-        raise
+        if frank.error is None:
+            raise
+    if frank.error is not None:
+        raise frank.error
     if not server.started:
         raise ServerError("the server could not start; the reason is printed above")
 
@@ -81,6 +86,36 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+
+class _FrankApp:
+    """An app that tells why it could not start, where uvicorn would print a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: AtihaError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failures: list[Message] = []
+
+        async def hold_failure(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold_failure)
+        except AtihaError as error:
+            self.error = error
+            await send({"type": "lifespan.startup.failed", "message": ""})
+        except BaseException:
+            for message in failures:
+                await send(message)
+            raise
 
 
 def _listen(host: str, port: int) -> socket.socket:
