@@ -16,7 +16,7 @@ find_python() {
 
 # ensure_venv EXTRA: install the package with an extra, unless that was done for this pyproject.toml.
 ensure_venv() {
-    local extra=$1 python stamp
+    local extra=$1 python
     if ! .venv/bin/python -c pass 2>/dev/null || [ "$(cat .venv/atiha-root 2>/dev/null)" != "$PWD" ]; then
         python=$(find_python) || {
             echo "Python 3.11 or later with the module venv was not found: install it (Debian: apt-get install python3 python3-venv)." >&2
@@ -26,11 +26,11 @@ ensure_venv() {
         "$python" -m venv --clear .venv || return 1
         printf '%s\n' "$PWD" >.venv/atiha-root
     fi
-    stamp=.venv/atiha-$extra.toml
-    if ! cmp -s pyproject.toml "$stamp"; then
+    # The extra "test" contains "demo".
+    if ! cmp -s pyproject.toml ".venv/atiha-$extra.toml" && ! cmp -s pyproject.toml .venv/atiha-test.toml; then
         echo "Installing atiha-web[$extra], which takes a minute the first time" >&2
         .venv/bin/python -m pip install -qq --disable-pip-version-check --editable ".[$extra]" >&2 || return 1
-        cp pyproject.toml "$stamp"
+        cp pyproject.toml ".venv/atiha-$extra.toml"
     fi
 }
 

@@ -55,14 +55,16 @@ def build(target: Target = "demo") -> Site:
     with FileLock(fetch.CACHE / "lock"), shown_steps() as steps:
         node_modules = fetch.npm_packages(steps)
         upstream = json.loads((node_modules / "pyodide" / "pyodide-lock.json").read_text("utf-8"))
-        wheels = [fetch.own_wheel(steps), *_wheels(steps, target, upstream["info"])]
+        own = fetch.own_wheel(steps)
+        wheels = [own, *_wheels(steps, target, upstream["info"])]
         builder = sorted(Path(__file__).parent.glob("*.py"))
         name = pins.digest(pins.PACKAGE_JSON, pins.PACKAGE_LOCK, *sorted(wheels), *builder)
         root = fetch.CACHE / "site" / f"{target}-{name}"
         if not root.exists():
             with steps.step("Site"), fetch.new_folder(root) as folder:
                 _assemble(folder, node_modules, wheels, upstream)
-        os.utime(root)
+        for used in (own.parent, root):
+            os.utime(used)
         _prune()
     return Site(root)
 

@@ -12,7 +12,8 @@ class Devices:
     """Opens devices in Chromium and keeps what went wrong in their pages.
 
     `errors` holds uncaught exceptions and refusals by the Content-Security-Policy; a test that
-    means to cause one removes it.
+    means to cause one removes it. What pages write to their console is printed, so that pytest
+    shows it beside a failure.
     """
 
     def __init__(self, playwright: Playwright, proxy: str) -> None:
@@ -56,5 +57,6 @@ class Devices:
         self.errors.append(f"{error.error}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
+        print(f"console.{message.type}: {message.text}")  # noqa: T201 - for pytest to capture
         if "Content Security Policy" in message.text:
             self.errors.append(message.text)
