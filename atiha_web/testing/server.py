@@ -20,8 +20,8 @@ class ContractServer:
     Every answer may be read by a page of any origin (CORS), so that the checks run in browsers.
     ``/describe`` tells method, path and headers of the request as JSON; ``/body`` sends its body
     back; ``/status/N`` has that status; ``/redirect`` leads to ``/describe``; ``/tagged`` has an
-    ETag; ``/gzip`` is compressed. ``/hang`` never answers, ``/drip`` answers without an end,
-    ``/broken`` breaks off within the body and ``/drop`` before the first byte.
+    ETag; ``/cookie`` sets a cookie; ``/gzip`` is compressed. ``/hang`` never answers, ``/drip``
+    answers without an end, ``/broken`` breaks off within the body, ``/drop`` before the first byte.
     """
 
     def __init__(self) -> None:
@@ -124,6 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
             "headers": {name.lower(): value for name, value in self.headers.items()},
         }
         self._send(200, json.dumps(seen).encode(), {"X-Answer-Header": "Value With Case"})
+
+    def answer_cookie(self) -> None:
+        self._send(204, headers={"Set-Cookie": "session=secret; HttpOnly; Path=/"})
 
     def answer_redirect(self) -> None:
         self._send(302, headers={"Location": "/describe?redirected"})

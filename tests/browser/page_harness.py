@@ -1,12 +1,19 @@
 """Documents in one page for the contract checks. Runs inside Pyodide, where tests copy it to."""
 
-from typing import Any
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 import js
 from pyodide.ffi import to_js
+from pyodide.ffi.wrappers import add_event_listener, remove_event_listener
 
 from atiha_web.backends.base import Backend, Environment, Storage, Transport
 from atiha_web.backends.page import page_backend
+
+kept: dict[str, Any] = {}
+"""What one step of a test leaves for the next, when something happens to the browser between."""
 
 
 class Documents:
@@ -19,7 +26,7 @@ class Documents:
         self._js_frames: list[Any] = []
         self._js_windows: dict[int, Any] = {}
 
-    def __enter__(self) -> "Documents":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,6 +40,22 @@ class Documents:
         js_frame = js.document.createElement("iframe")
         js.document.body.append(js_frame)
         self._js_frames.append(js_frame)
+        return js_frame.contentWindow
+
+    async def page(self, url: str) -> Any:
+        """The window of a new iframe that shows a page of this origin."""
+        js_frame = js.document.createElement("iframe")
+        js_frame.src = url
+        self._js_frames.append(js_frame)
+        loaded = asyncio.Event()
+
+        def on_load(_: Any) -> None:
+            loaded.set()
+
+        add_event_listener(js_frame, "load", on_load)
+        js.document.body.append(js_frame)
+        await loaded.wait()
+        remove_event_listener(js_frame, "load", on_load)
         return js_frame.contentWindow
 
     async def backend(self, js_window: Any) -> Backend:
@@ -57,9 +80,7 @@ class Documents:
 
 def override(js_object: Any, name: str, value: object) -> None:
     """Let a JavaScript object say something else than the browser does."""
-    options = to_js(
-        {"value": value, "configurable": True}, dict_converter=js.Object.fromEntries
-    )
+    options = to_js({"value": value, "configurable": True}, dict_converter=js.Object.fromEntries)
     js.Object.defineProperty(js_object, name, options)
 
 
@@ -88,3 +109,20 @@ class PageNetwork(Documents):
 
     async def open(self) -> Transport:
         return (await self.backend(js.window)).transport
+
+
+@contextmanager
+def blocked_storage(js_window: Any) -> Iterator[None]:
+    """Let a window refuse its storage, as a browser does where cookies are blocked."""
+    js_own = js.Object.getOwnPropertyDescriptor(js_window, "localStorage")
+    js_refuse = js_window.Function.new(
+        "throw new DOMException('access is denied', 'SecurityError')"
+    )
+    js_blocked = to_js(
+        {"get": js_refuse, "configurable": True}, dict_converter=js.Object.fromEntries
+    )
+    js.Object.defineProperty(js_window, "localStorage", js_blocked)
+    try:
+        yield
+    finally:
+        js.Object.defineProperty(js_window, "localStorage", js_own)

@@ -164,11 +164,10 @@ async def requests_at_once_get_their_own_replies(network: Network) -> None:
 
 @TRANSPORT_CHECKS.add
 async def requests_go_on_after_failures(network: Network) -> None:
-    async with (
-        _opened(network) as transport,
-        raises(RequestTimeoutError, "a server that never answers"),
-    ):
-        await transport.request(Request("GET", f"{network.url}/hang", timeout=SHORT))
+    hanging = Request("GET", f"{network.url}/hang", timeout=SHORT)
+    async with _opened(network) as transport:
+        async with raises(RequestTimeoutError, "a server that never answers"):
+            await transport.request(hanging)
         async with raises(NetworkError, "a connection that breaks"):
             await transport.request(Request("POST", f"{network.url}/broken"))
         reply = await transport.request(Request("GET", f"{network.url}/status/200"))

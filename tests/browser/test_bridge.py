@@ -1,0 +1,113 @@
+"""Where the page backend finds `bridge.js`, under the Content-Security-Policy of a careful page."""
+
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from playwright.async_api import Page
+from pytest_pyodide import run_in_pyodide
+
+from demo.assets import Site
+from tests.browser.harness import harness  # noqa: F401 - a fixture
+from tests.browser.servers import OriginServer, Response
+
+pytestmark = pytest.mark.usefixtures("harness")
+
+STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+
+BOOT = """
+async (code) => {
+    const { loadPyodide } = await import("/pyodide.mjs");
+    const pyodide = await loadPyodide({ packages: ["atiha-web"] });
+    return await pyodide.runPythonAsync(code);
+}
+"""
+
+WRITE = """
+import js
+from atiha_web.backends.auto import choose_backend
+backend = await choose_backend()
+await backend.storage.write({"key": "value"})
+backend.close()
+js.localStorage.getItem("key")
+"""
+
+
+class Pages:
+    """The pages of a server, with the wheel's bridge, an older one and a policy."""
+
+    def __init__(self, server: OriginServer, bridge: bytes) -> None:
+        self._server = server
+        self._serve("/atiha/bridge.js", bridge, "text/javascript")
+        self._serve("/stale.js", bridge.replace(b"version: 1,", b"version: 0,"), "text/javascript")
+
+    def show(self, head: str = "", policy: str = STRICT) -> str:
+        """The URL of a page with something in its head."""
+        html = f"<!doctype html><head>{head}</head>".encode()
+        self._serve("/page", html, "text/html", policy)
+        return f"{self._server.url}/page"
+
+    def bridges_sent(self) -> int:
+        return [request.path for request in self._server.requests].count("/atiha/bridge.js")
+
+    def _serve(self, path: str, body: bytes, kind: str, policy: str = "") -> None:
+        headers = {"Content-Type": kind, "Content-Security-Policy": policy}
+        response = Response(200, body, headers)
+        self._server.routes["GET", path] = lambda _: response
+
+
+@pytest.fixture
+def pages(origin_server: OriginServer, site: Site) -> Pages:
+    """Pages on the origin of the page that is open."""
+    with ZipFile(site.wheel) as wheel:
+        return Pages(origin_server, wheel.read("atiha_web/js/bridge.js"))
+
+
+@run_in_pyodide(packages=["atiha-web"])
+async def load(selenium: Any, page: str, bridge_url: str | None = None) -> str:
+    from atiha_web.backends.page import load_bridge
+    from atiha_web.errors import PlatformError
+    from page_harness import Documents
+
+    with Documents() as documents:
+        js_window = await documents.page(page)
+        try:
+            js_bridge = await load_bridge(bridge_url, js_window)
+        except PlatformError as error:
+            return f"refused: {error}"
+        js_bridge.write("key", "value")
+        return js_window.localStorage.getItem("key")
+
+
+@pytest.mark.parametrize("kind", ["text/javascript", "module"])
+def test_a_bridge_that_the_page_loaded_is_used(selenium: Any, pages: Pages, kind: str) -> None:
+    page = pages.show(f'<script type="{kind}" src="/atiha/bridge.js"></script>')
+    assert load(selenium, page) == "value"
+    assert pages.bridges_sent() == 1
+
+
+def test_a_bridge_is_loaded_from_its_url(selenium: Any, pages: Pages) -> None:
+    assert load(selenium, pages.show(), "atiha/bridge.js") == "value"
+    assert pages.bridges_sent() == 1
+
+
+def test_a_stale_bridge_is_replaced(selenium: Any, pages: Pages) -> None:
+    page = pages.show('<script src="/stale.js"></script>')
+    assert load(selenium, page, "/atiha/bridge.js") == "value"
+    assert pages.bridges_sent() == 1
+
+
+def test_without_a_policy_it_comes_out_of_the_wheel(selenium: Any, pages: Pages) -> None:
+    assert load(selenium, pages.show(policy="")) == "value"
+    assert pages.bridges_sent() == 0
+
+
+def test_a_careful_page_without_it_is_told_what_to_do(selenium: Any, pages: Pages) -> None:
+    told = load(selenium, pages.show(), "/missing.js")
+    assert told.startswith("refused: bridge.js of version 1 could not be loaded")
+    assert '<script src="/atiha/bridge.js"></script>' in told
+
+
+async def test_python_writes_under_a_strict_policy(page: Page, pages: Pages) -> None:
+    await page.goto(pages.show('<script src="/atiha/bridge.js"></script>'))
+    assert await page.evaluate(BOOT, WRITE) == "value"
