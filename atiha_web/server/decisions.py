@@ -10,7 +10,7 @@ from atiha_web.errors import InvalidDataError, OperationTooLargeError, UnknownCo
 from atiha_web.server.rows import Row, SyncState
 from atiha_web.sync import hlc
 from atiha_web.sync.digest import row_digest, to_text
-from atiha_web.sync.merge import State
+from atiha_web.sync.merge import FIELDS, State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import (
     MAX_AHEAD_MS,
@@ -46,13 +46,15 @@ class Pushed:
     results: list[Result]
 
 
-def validate(raw: object, collections: Registry, now_ms: int) -> Statement | Result:
-    """Judge one operation by itself; a result is its refusal."""
+def validate(raw: object, collections: Registry, user_id: str, now_ms: int) -> Statement | Result:
+    """Judge one operation of a user by itself; a result is its refusal."""
     try:
         operation = from_wire(raw)
         if hlc.milliseconds(operation.timestamp) > now_ms + MAX_AHEAD_MS:
             return Result(id=operation.id, status="clock")
         collection = collections[operation.collection]
+        if collection.single and operation.key != user_id:
+            raise InvalidDataError(f"the key of {collection.name} is the user's own id")
         return Statement(operation, _lift(operation, collection))
     except InvalidDataError as error:
         return Result(
@@ -71,7 +73,10 @@ def _lift(operation: Operation, collection: Collection) -> State:
         if operation.schema < collection.schema and collection.upgrade is not None:
             data = collection.upgrade(dict(data), operation.schema)
         data = collection.validate(operation.key, data)
-    return collection.policy.lift(operation.timestamp, data)
+    state = collection.policy.lift(operation.timestamp, data)
+    if state.data is not None and state.data.get(FIELDS) == {}:
+        raise InvalidDataError(f"{collection.name}: name at least one field to change")
+    return state
 
 
 def _id_of(raw: object) -> str:

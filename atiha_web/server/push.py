@@ -23,7 +23,7 @@ async def synchronise(
     Raises:
         BusyError: the user's rows could not be locked in time; nothing was changed.
     """
-    verdicts = [decisions.validate(raw, collections, now_ms) for raw in request.operations]
+    verdicts = [decisions.validate(raw, collections, user_id, now_ms) for raw in request.operations]
     if not any(isinstance(verdict, Statement) for verdict in verdicts):
         state, pulled = await rows.poll(user_id, request.cursor, request.limit + 1)
         refusals = [verdict for verdict in verdicts if isinstance(verdict, Result)]

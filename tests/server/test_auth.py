@@ -70,7 +70,7 @@ async def test_a_bad_bearer_token_is_not_saved_by_a_good_cookie(
     api: httpx.AsyncClient, address: str
 ) -> None:
     for header in ("Bearer nonsense", "Bearer", "Basic YTpi", "Bearer \xe9"):
-        reply = await api.get(address, headers={"Authorization": header.encode("latin-1")})
+        reply = await api.get(address, headers={b"Authorization": header.encode("latin-1")})
         assert reply.status_code == 401
 
 

@@ -23,13 +23,13 @@ NOW = 1_800_000_000_000
 def operations(draw: st.DrawFn) -> dict[str, Any]:
     """Mostly good operations on few records, some bad ones among them."""
     number = draw(st.integers(1, 10**6))
-    collection = draw(st.sampled_from(["ratings", "watch_history", "nonsense"]))
+    collection = draw(st.sampled_from(["ratings", "watch_history", "profile", "nonsense"]))
     at = NOW - 1000 + draw(st.integers(0, 4)) + draw(st.sampled_from([0, 0, 0, 99_000]))
     writer = draw(st.sampled_from(["0123456789ab", "ba9876543210"]))
-    raw = {
+    raw: dict[str, Any] = {
         "id": f"{writer}-{number}",
         "collection": collection,
-        "key": draw(st.sampled_from(["m1", "m2"])),
+        "key": draw(st.sampled_from(["m1", "ada"])),
         "type": draw(st.sampled_from(["put", "put", "put", "delete"])),
         "timestamp": hlc.tick(at, writer),
     }
@@ -42,6 +42,12 @@ def operations(draw: st.DrawFn) -> dict[str, Any]:
                 "completed": draw(st.booleans()),
                 "session": session,
             },
+            "profile": draw(
+                st.dictionaries(
+                    st.sampled_from(["displayName", "language"]),
+                    st.sampled_from(["a", "b", None]),
+                )
+            ),
             "nonsense": {},
         }[collection]
     return raw
@@ -52,7 +58,7 @@ Store = dict[RecordKey, Row]
 
 
 def apply(store: Store, state: SyncState, batch: list[dict[str, Any]]) -> tuple[Pushed, Store]:
-    verdicts = [decisions.validate(raw, COLLECTIONS, NOW) for raw in batch]
+    verdicts = [decisions.validate(raw, COLLECTIONS, "ada", NOW) for raw in batch]
     touched = {v.operation.record for v in verdicts if isinstance(v, Statement)}
     stored = {record: row for record, row in store.items() if record in touched}
     pushed = decisions.push(verdicts, stored, state, COLLECTIONS)
@@ -70,7 +76,7 @@ def test_batches_amount_to_the_merge_of_all_good_operations(
         pushed, store = apply(store, state, batch)
         state = pushed.state
         for raw in batch:
-            verdict = decisions.validate(raw, COLLECTIONS, NOW)
+            verdict = decisions.validate(raw, COLLECTIONS, "ada", NOW)
             if isinstance(verdict, Statement):
                 record = verdict.operation.record
                 merge = COLLECTIONS[record.collection].policy.merge
@@ -122,7 +128,7 @@ def test_every_result_tells_what_is_stored(batches: list[list[dict[str, Any]]]) 
 
 
 def _check(raw: dict[str, Any], result: Result, store: Store) -> None:
-    verdict = decisions.validate(raw, COLLECTIONS, NOW)
+    verdict = decisions.validate(raw, COLLECTIONS, "ada", NOW)
     if isinstance(verdict, Result):
         assert result == verdict
         return

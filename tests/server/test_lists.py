@@ -120,8 +120,12 @@ async def test_a_rest_write_is_newer_than_a_device_whose_clock_is_ahead(
 ) -> None:
     ahead = hlc.tick(wall_clock() + 50_000, "0123456789ab")
     sent = {
-        "id": "0123456789ab-1", "collection": "ratings", "key": "m1", "type": "put",
-        "timestamp": ahead, "data": {"rating": 1},
+        "id": "0123456789ab-1",
+        "collection": "ratings",
+        "key": "m1",
+        "type": "put",
+        "timestamp": ahead,
+        "data": {"rating": 1},
     }
     body = {"protocol": 1, "cursor": 0, "operations": [sent]}
     await api.post(address(user, "sync"), json=body, headers=user.headers)

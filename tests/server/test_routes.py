@@ -31,7 +31,7 @@ RULES: dict[tuple[str, str], str] = {
         for method in ("GET", "POST", "DELETE")
     },
 }
-EXPECTED = {
+EXPECTED: dict[str, dict[str, int | None]] = {
     EVERYBODY: {"nobody": None, "owner": None, "other": None},
     SIGNED_IN: {"nobody": 401, "owner": None, "other": None},
     OWNER: {"nobody": 401, "owner": None, "other": 403},
@@ -52,7 +52,11 @@ def test_every_route_has_a_rule() -> None:
 async def test_a_route_lets_in_whom_its_rule_names(
     api: httpx.AsyncClient, user: Account, other: Account, method: str, path: str
 ) -> None:
-    callers = {"other": other.headers, "nobody": {}, "owner": user.headers}
+    callers: dict[str, dict[str, str]] = {
+        "other": other.headers,
+        "nobody": {},
+        "owner": user.headers,
+    }
     for who, headers in callers.items():
         reply = await api.request(
             method,

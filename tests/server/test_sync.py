@@ -309,7 +309,10 @@ async def test_numbers_that_are_none_are_never_stored(
 
 
 async def test_awkward_data_comes_back_the_same(sync: Sync) -> None:
-    data = {"rating": 5, "extra": {"é🎬": [None, True, 0.1, 5e-324, 2**70 + 1, "\\u0000", {}]}}
+    data: dict[str, Any] = {
+        "rating": 5,
+        "extra": {"é🎬": [None, True, 0.1, 5e-324, 2**70 + 1, "\\u0000", {}]},
+    }
     sent = operation("clé 🎬/?&#", **data)
     await sync(sent)
     [change] = (await sync()).changes
@@ -324,6 +327,7 @@ async def test_rows_are_where_the_design_says(
     sent = operation(rating=4)
     await sync(sent)
     found = await connection.fetchrow("SELECT * FROM records")
+    assert found is not None
     assert {**found, "data": json.loads(found["data"])} == {
         "user_id": user.id,
         "collection": "ratings",
@@ -341,3 +345,20 @@ async def test_restoring_a_backup_resets_clients(
     first = await sync(operation())
     await connection.execute("UPDATE sync_state SET epoch = 'restored'")
     assert (await sync(cursor=first.cursor)).reset
+
+
+async def test_a_profile_is_one_record_whose_fields_are_merged_one_by_one(
+    sync: Sync, user: Account, connection: asyncpg.Connection
+) -> None:
+    where: dict[str, Any] = {"key": user.id, "collection": "profile"}
+    await sync(operation(**where, displayName="Ada", timestamp=stamp(1_000)))
+    [result] = (await sync(operation(**where, language="fr", timestamp=stamp(2_000)))).results
+    assert result.status == "applied"
+    assert result.record.data["displayName"] == "Ada"
+    shown = await connection.fetchrow("SELECT user_id, display_name, language FROM profile")
+    assert tuple(shown or ()) == (user.id, "Ada", "fr")
+
+
+async def test_nobody_has_the_profile_of_another(sync: Sync) -> None:
+    [result] = (await sync(operation("bob", collection="profile", language="fr"))).results
+    assert (result.status, result.code) == ("rejected", "invalid")
