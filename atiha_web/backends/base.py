@@ -41,9 +41,10 @@ class Storage(Protocol):
     async def write(self, changes: Mapping[str, str | None]) -> None:
         """Set each key to its text, or remove it (``None``), in the mapping's order.
 
-        On return every later ``read``, here or in another document of this origin, sees it.
-        Idempotent. After an error the changes before the failing one hold, and those from it on
-        do not: the old values stay.
+        On return every later ``read`` here sees it, and another document sees it at the latest
+        when it is told of the change: browsers keep a copy per process. Idempotent. After an
+        error the changes before the failing one hold, and those from it on do not: the old values
+        stay.
 
         Raises:
             StorageFullError: no room for one of them.

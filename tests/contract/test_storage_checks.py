@@ -204,7 +204,7 @@ STORAGES = {
     Truthy: "empty_text_is_a_value",
     Ascii: "text_comes_back_unchanged",
     Short: "long_text_comes_back_whole",
-    Private: "another_document_reads_it_at_once a_later_document_finds_it "
+    Private: "another_document_reads_what_it_was_told_of a_later_document_finds_it "
     "writers_of_different_keys_lose_nothing",
     OneListener: "every_listener_hears_of_a_change",
     Deaf: "another_document_hears_of_a_change clearing_is_heard_without_a_key",

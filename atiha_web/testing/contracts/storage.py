@@ -191,11 +191,14 @@ async def long_text_comes_back_whole(origin: Origin) -> None:
 
 
 @STORAGE_CHECKS.add
-async def another_document_reads_it_at_once(origin: Origin) -> None:
+async def another_document_reads_what_it_was_told_of(origin: Origin) -> None:
     ours, other = await origin.open(), await origin.open()
+    heard = [Heard(ours.subscribe), Heard(other.subscribe)]
     await ours.write({"key": "value"})
+    await heard[1].take(1)
     equal(await other.read(["key"]), ["value"], "a value in another document")
     await other.write({"key": None})
+    await heard[0].take(1)
     equal(await ours.read(["key"]), [None], "a key that another document removed")
 
 
@@ -210,6 +213,7 @@ async def a_later_document_finds_it(origin: Origin) -> None:
 @STORAGE_CHECKS.add
 async def writers_of_different_keys_lose_nothing(origin: Origin) -> None:
     documents = [await origin.open() for _ in range(3)]
+    news = [Heard(storage.subscribe) for storage in documents]
 
     async def write(name: int, storage: Storage) -> None:
         for n in range(50):
@@ -218,7 +222,8 @@ async def writers_of_different_keys_lose_nothing(origin: Origin) -> None:
 
     await asyncio.gather(*(write(*document) for document in enumerate(documents)))
     expected = [f"{name}-{n:02}" for name in range(3) for n in range(50)]
-    for storage in documents:
+    for storage, heard in zip(documents, news, strict=True):
+        await heard.take(100)
         equal(await storage.keys(""), expected, "keys of three writers")
 
 
