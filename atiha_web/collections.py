@@ -37,7 +37,8 @@ class Collection:
     Attributes:
         name: lower-case letters, digits and ``_``, at most 32.
         model: the pydantic model of one record, its key field included.
-        key: the model's field (in Python spelling) whose text identifies a record of one user.
+        key: the model's field (in Python spelling) whose text identifies a record of one user;
+            with ``user_id`` each user has one record.
         policy: how concurrent writes merge; last write wins unless told otherwise.
         schema: number of the model's current shape, raised when it changes incompatibly.
         upgrade: ``upgrade(data, from_schema)`` turns older data into the current shape.
@@ -64,6 +65,11 @@ class Collection:
     def slug(self) -> str:
         """Its name in URLs: ``watch-history`` for ``watch_history``."""
         return self.name.replace("_", "-")
+
+    @property
+    def single(self) -> bool:
+        """Whether a user has one record, not a list of them."""
+        return self.key == "user_id"
 
     @property
     def rows_name(self) -> str:
@@ -241,5 +247,8 @@ BUILT_IN = (
     Collection("watchlist", models.WatchlistEntry),
     Collection("favorites", models.Favorite),
     Collection("ratings", models.Rating),
+    Collection(
+        "profile", models.UserProfile, key="user_id", policy=PerField(nested=("preferences",))
+    ),
 )
 """The collections every client and server knows. An app adds its own beside them."""

@@ -93,6 +93,15 @@ class UserProfile(Record):
     preferences: dict[str, Any] = Field(default_factory=dict)
 
 
+class LocalProfile(UserProfile):
+    """A profile with what the user keeps, newest first, as this device knows it."""
+
+    watch_history: list[WatchHistoryEntry] = Field(default_factory=list)
+    watchlist: list[WatchlistEntry] = Field(default_factory=list)
+    favorites: list[Favorite] = Field(default_factory=list)
+    ratings: list[Rating] = Field(default_factory=list)
+
+
 class User(AtihaModel):
     """An account, as the server tells it; passwords never leave the server's hash."""
 

@@ -6,8 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from atiha_web.errors import NotSignedInError, WrongUserError
-from atiha_web.models import ContentType, Favorite, Rating, WatchHistoryEntry, WatchlistEntry
+from atiha_web.errors import InvalidDataError, NotSignedInError, WrongUserError
+from atiha_web.models import (
+    ContentType,
+    Favorite,
+    LocalProfile,
+    Rating,
+    WatchHistoryEntry,
+    WatchlistEntry,
+)
 from atiha_web.sync.engine import Write
 from atiha_web.sync.synchronizer import Synchronizer
 
@@ -122,6 +129,30 @@ class UserProfileService:
     async def get_ratings(self, user_id: str) -> list[Rating]:
         """The ratings, newest first."""
         return await self._list(user_id, "ratings")
+
+    async def get_user_profile(self, user_id: str) -> LocalProfile:
+        """The profile and everything the user keeps; every write shows in it at once."""
+        found = await self._list(user_id, "profile")
+        engine = self._of(user_id).engine
+        lists = {
+            name: list(engine.entries(name).values())
+            for name in ("watch_history", "watchlist", "favorites", "ratings")
+        }
+        own = found[0].model_dump(exclude_unset=True) if found else {}
+        return LocalProfile(**{"user_id": user_id, **own, **lists})
+
+    async def update_user_profile(self, user_id: str, **changes: Any) -> Write:
+        """Change some fields, such as ``display_name`` or ``preferences``; the others stay.
+
+        Each field, and each key of ``preferences``, is synced on its own: two devices that change
+        different ones both keep their change. ``None`` clears a field.
+
+        Raises:
+            InvalidDataError: a value is wrong, or no field was named; nothing was changed.
+        """
+        if not changes:
+            raise InvalidDataError("name at least one field of the profile to change")
+        return await self._put(user_id, "profile", user_id, changes)
 
     def _of(self, user_id: str) -> Synchronizer:
         current = self._current()

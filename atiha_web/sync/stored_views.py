@@ -11,7 +11,7 @@ from itertools import islice
 
 from atiha_web.collections import Collection, iso
 from atiha_web.sync.journal import QUEUE_KEY, Names
-from atiha_web.sync.merge import PerField, State
+from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, dump_json
 from atiha_web.sync.replica import Replica
 
@@ -63,8 +63,8 @@ class StoredViews:
             kept[key] = entry
         self._entries[collection.name] = kept
         texts = [text for _, text in kept.values()]
-        if isinstance(collection.policy, PerField) and len(texts) == 1:
-            return texts[0]
+        if collection.single:
+            return texts[0] if texts else None
         return _array(texts)
 
     def _queue(self) -> str | None:

@@ -33,7 +33,7 @@ Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="At most this many, 
 def lists_router(
     source: RowSource, authenticate: Authenticate, collections: Registry, clock: Clock
 ) -> APIRouter:
-    """The routes of every collection, without prefix."""
+    """The routes of every collection that is a list, without prefix."""
     # These routes write operations as a device does, under a writer of their own.
     writer = secrets.token_hex(6)
     routes = APIRouter(
@@ -42,6 +42,9 @@ def lists_router(
         responses=OWNER_ONLY,
     )
     for collection in collections.values():
+        if collection.single:
+            # What a user has one of is part of the account's own route.
+            continue
         _add(routes, source, collection, writer, clock)
     return routes
 
