@@ -21,7 +21,7 @@ async def test_registering_signs_in_with_a_cookie_that_scripts_cannot_read(
     assert all(part in cookie for part in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"))
     assert "token" not in reply.json()
     mine = await api.get(f"/api/users/{reply.json()['user']['id']}")
-    assert mine.json() == {"user": reply.json()["user"]}
+    assert mine.json() == reply.json()["user"]
 
 
 async def test_a_token_session_sets_no_cookie(api: httpx.AsyncClient, user: Account) -> None:
@@ -44,7 +44,7 @@ async def test_addresses_are_the_same_whatever_their_case(
 @pytest.mark.parametrize("password", ["short77", "x" * 129])
 async def test_passwords_have_8_to_128_characters(api: httpx.AsyncClient, password: str) -> None:
     reply = await api.post("/api/users", json={**CREDENTIALS, "password": password})
-    assert (reply.status_code, reply.json()["code"]) == (422, "password_length")
+    assert (reply.status_code, reply.json()["code"]) == (422, "weak_password")
     assert password not in reply.text
 
 
@@ -117,3 +117,6 @@ async def test_an_administrator_sees_all_accounts(
     [earlier] = [found["id"] for found in first.json()["users"]]
     rest = await api.get("/api/users", params={"after": earlier}, headers=user.headers)
     assert {earlier, *(found["id"] for found in rest.json()["users"])} == {user.id, other.id}
+    one = await api.get(f"/api/users/{other.id}", headers=user.headers)
+    assert one.json()["email"] == other.email
+    assert (await api.get("/api/users/nobody", headers=user.headers)).status_code == 404
