@@ -38,7 +38,7 @@ def status_words(status: Status) -> StatusWords:
     return StatusWords(tone, headline, " ".join(part for part in parts if part))
 
 
-LATER = "They are sent by themselves as soon as it works again."
+LATER = "What waits is sent by itself as soon as it works again."
 TROUBLE: dict[str, tuple[Tone, str, str]] = {
     "offline": ("warn", "Offline", "There is no network."),
     "backoff": ("warn", "Atiha does not answer", "The page tries again by itself."),

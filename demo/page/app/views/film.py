@@ -57,8 +57,6 @@ class FilmPage(View):
         loved = library.entry("favorites", film) is not None
         set_attribute(self.parts["watchlist"], "aria-pressed", "true" if listed else "false")
         set_attribute(self.parts["favorite"], "aria-pressed", "true" if loved else "false")
-        set_text(self.parts["watchlist-words"], "On my list" if listed else "My list")
-        set_text(self.parts["favorite-words"], "A favorite" if loved else "Favorite")
         set_text(self.parts["play"], "Resume" if library.time_left(film) else "Play")
         draw_meter(self.parts, library, film)
         self._show_rating()

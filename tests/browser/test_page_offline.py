@@ -1,0 +1,75 @@
+"""The page without a network and without a server: nothing is lost, and it says so."""
+
+import re
+
+from playwright.async_api import expect
+
+from tests.browser.demo_server import DemoServer
+from tests.browser.devices import Devices
+from tests.browser.viewer import SYNC_MS, Viewer
+
+
+async def kept_for_offline(viewer: Viewer) -> None:
+    """Wait until the service worker has everything."""
+    await viewer.page.evaluate("navigator.serviceWorker.ready.then(() => {})")
+
+
+async def test_changes_made_offline_survive_a_reload_and_arrive_once(
+    devices: Devices, demo_server: DemoServer
+) -> None:
+    device = await devices.new()
+    viewer = await Viewer.at(device, demo_server.url)
+    await viewer.register()
+    await viewer.saved()
+    await kept_for_offline(viewer)
+    await device.set_offline(True)
+    await viewer.keep("nosferatu-1922")
+    await viewer.rate("metropolis-1927", 5)
+    await expect(viewer.status).to_have_text("Offline: 2 changes kept on this device")
+    await viewer.reload()
+    await viewer.rate("detour-1945", 3)
+    await viewer.rate("detour-1945", 4)
+    await expect(viewer.status).to_have_text(re.compile("Offline: [34] changes kept"))
+    await device.set_offline(False)
+    await viewer.saved()
+    ratings = {row["contentId"]: row["rating"] for row in await viewer.on_server("ratings")}
+    assert ratings == {"metropolis-1927": 5, "detour-1945": 4}
+    assert [row["contentId"] for row in await viewer.on_server("watchlist")] == ["nosferatu-1922"]
+
+
+async def test_a_stopped_server_stops_nobody(devices: Devices, own_demo_server: DemoServer) -> None:
+    viewer = await Viewer.at(await devices.new(), own_demo_server.url)
+    await viewer.register()
+    await viewer.saved()
+    await kept_for_offline(viewer)
+    own_demo_server.stop()
+    await viewer.keep("charade-1963")
+    await viewer.reload()
+    await expect(viewer.card("charade-1963").first).to_be_visible()
+    await viewer.rate("charade-1963", 5)
+    await expect(viewer.status).to_have_text(re.compile("2 changes kept on this device"))
+    own_demo_server.start()
+    await viewer.page.get_by_role("button", name="Sync now").click()
+    await viewer.saved()
+    assert [row["contentId"] for row in await viewer.on_server("watchlist")] == ["charade-1963"]
+    assert [row["rating"] for row in await viewer.on_server("ratings")] == [5]
+
+
+async def test_logging_out_with_unsent_changes_asks_first(
+    devices: Devices, demo_server: DemoServer
+) -> None:
+    device = await devices.new()
+    viewer = await Viewer.at(device, demo_server.url)
+    email = await viewer.register()
+    await viewer.saved()
+    await device.set_offline(True)
+    await viewer.keep("wings-1927")
+    await viewer.ask_to_log_out()
+    dialog = viewer.page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("One change is not on the server yet", timeout=SYNC_MS)
+    await dialog.get_by_role("button", name="Log out, keep them").click()
+    await expect(viewer.page.locator(".view.landing")).to_be_visible()
+    await device.set_offline(False)
+    await viewer.login(email)
+    await viewer.saved()
+    assert [row["contentId"] for row in await viewer.on_server("watchlist")] == ["wings-1927"]
