@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 
 from atiha_web.sync import hlc
@@ -37,30 +37,43 @@ class CorrectedClock:
     def measure(self, server_ms: int, sent_ms: int, received_ms: int) -> bool:
         """Learn from one reply; all three in ms, the last two by the machine's clock.
 
-        Replies that took over 10 s say too little; changes under 2 s are noise. Tells whether
-        the offset changed.
+        Replies that took over 10 s say too little; changes under 2 s are noise, and so is half
+        the round trip: nobody knows when in it the server looked at its clock. Tells whether the
+        offset changed.
         """
         self.measured = True
-        if not 0 <= received_ms - sent_ms <= MAX_ROUND_TRIP_MS:
+        round_trip = received_ms - sent_ms
+        if not 0 <= round_trip <= MAX_ROUND_TRIP_MS:
             return False
         offset = server_ms - (sent_ms + received_ms) // 2
-        if abs(offset - self.offset_ms) < MIN_CHANGE_MS:
+        if abs(offset - self.offset_ms) < MIN_CHANGE_MS + round_trip // 2:
             return False
         self.offset_ms = offset
         return True
 
 
-def shift_operation(operation: Operation, delta_ms: int) -> Operation:
-    """The same operation as if made ``delta_ms`` later.
+def shift_operation(
+    operation: Operation,
+    delta_ms: int,
+    *,
+    after: str | None = None,
+    known_sessions: Container[str] = (),
+) -> Operation:
+    """The same operation as if made ``delta_ms`` later, but still later than ``after``.
 
-    A viewing that the same engine named under the same clock moves with it.
+    A viewing that the same engine named under the same clock moves with it, unless others know
+    it by its name already (``known_sessions``).
     """
+    writer = operation.timestamp[-hlc.WRITER_DIGITS :]
     timestamp = hlc.shift(operation.timestamp, delta_ms)
+    if after is not None and timestamp <= after:
+        timestamp = hlc.tick(hlc.milliseconds(timestamp), writer, after)
     data = operation.data
     session = data.get(SESSION) if data is not None else None
     if data is not None and isinstance(session, str) and hlc.is_timestamp(session):
-        shifted = session
-        if session[-hlc.WRITER_DIGITS :] == operation.timestamp[-hlc.WRITER_DIGITS :]:
+        if session[-hlc.WRITER_DIGITS :] == writer and session not in known_sessions:
             shifted = hlc.shift(session, delta_ms)
-        data = {**data, SESSION: min(shifted, timestamp)}
+            started_later = after is not None and shifted <= after < session
+            session = timestamp if started_later else shifted
+        data = {**data, SESSION: min(session, timestamp)}
     return replace(operation, timestamp=timestamp, data=data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from atiha_web.backends.base import Backend
@@ -28,6 +29,14 @@ logger = logging.getLogger("atiha_web")
 _PROBLEMS_KEPT = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The clock offset (ms) a timestamp was made under, and the newest one of its record then."""
+
+    offset_ms: int
+    over: str | None
+
+
 class LocalReplica:
     """What this device holds of one user."""
 
@@ -43,8 +52,8 @@ class LocalReplica:
         self.changes: Hub[None] = Hub(lambda: None)
         self.incoming: Base | None = None
         """A base being pulled anew, beside the one that is shown until it is complete."""
-        self.made_under: dict[str, int] = {}
-        """The clock offset (ms) under which this engine made each of its pending operations."""
+        self.made: dict[str, Made] = {}
+        """How this engine came to the timestamps of its pending operations."""
         self.successors: dict[str, str] = {}
         """Which pending operation says all that an earlier one, no longer pending, said."""
         self.problems: list[str] = []
@@ -98,7 +107,8 @@ class LocalReplica:
             self.changes.notify()
             raise
         self.storage_full = False
-        self.made_under[operation.id] = self.clock.offset_ms
+        over = self.memory.newest_timestamp(operation.record)
+        self.made[operation.id] = Made(self.clock.offset_ms, over)
         self.memory.add(operation)
         self.succeed(covered, operation)
         await self.render([operation.collection])
@@ -106,7 +116,8 @@ class LocalReplica:
     async def restate(self, operation: Operation) -> None:
         """Store a pending operation with another timestamp, under its own id."""
         await self.store.append(operation)
-        self.made_under[operation.id] = self.clock.offset_ms
+        over = self.made[operation.id].over if operation.id in self.made else None
+        self.made[operation.id] = Made(self.clock.offset_ms, over)
         self.memory.add(operation)
 
     def succeed(self, covered: Iterable[Operation], newer: Operation) -> None:
@@ -114,17 +125,23 @@ class LocalReplica:
         names = [older.id for older in covered]
         for name in names:
             self.successors[name] = newer.id
-            self.made_under.pop(name, None)
+            self.made.pop(name, None)
         self.memory.remove(names)
 
     async def settle(self, acknowledged: Iterable[str], refused: Iterable[Quarantined]) -> None:
-        """Take decided operations out of the journal; refused ones go to quarantine first."""
+        """Take decided operations out of the journal; refused ones go to quarantine first.
+
+        A refused one that left the journal meanwhile was replaced: a later one says all it said.
+        """
         done = list(acknowledged)
         await self.store.remove(done)
         for entry in refused:
-            await self.store.put_in_quarantine(entry)
-            self.memory.quarantine[entry.operation.id] = entry
-            done.append(entry.operation.id)
+            operation = self.memory.pending.get(entry.operation.id)
+            if operation is not None:
+                current = replace(entry, operation=operation)
+                await self.store.put_in_quarantine(current)
+                self.memory.quarantine[operation.id] = current
+                done.append(operation.id)
         self.forget(done)
 
     def forget(self, operation_ids: Iterable[str]) -> None:
@@ -132,7 +149,7 @@ class LocalReplica:
         names = set(operation_ids)
         self.memory.remove(names)
         for name in names:
-            self.made_under.pop(name, None)
+            self.made.pop(name, None)
         if self.successors:
             self.successors = {
                 older: newer

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from atiha_web.sync.clock import shift_operation
+from atiha_web.sync import hlc
 from atiha_web.sync.digest import to_text
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.local_replica import LocalReplica
-from atiha_web.sync.merge import State
+from atiha_web.sync.merge import SESSION, State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import SyncReply
 from atiha_web.sync.replica import Base, Quarantined
-from atiha_web.sync.results import Verdicts, read_results, shift_back
+from atiha_web.sync.results import Verdicts, read_results, restamp, shift_back
 
 _CONFLICTS_KEPT = 50
 
@@ -168,21 +168,41 @@ class Reconciler:
         server has not decided, when the clock turns out to be off.
         """
         local = self._local
-        ahead = {operation.id for operation in verdicts.ahead}
-        moved = shift_back(
-            verdicts.ahead,
-            offset_ms=local.clock.offset_ms,
-            server_ms=server_ms,
-            newest=lambda record: local.memory.newest_timestamp(record, apart_from=ahead),
-        )
+        pending, offset_ms = local.memory.pending, local.clock.offset_ms
+        # What was replaced, or moved by another tab, while the request was under way stays so.
+        ahead = [
+            operation for operation in verdicts.ahead if pending.get(operation.id) == operation
+        ]
+        deltas = shift_back(ahead, offset_ms=offset_ms, server_ms=server_ms)
         if all_of_them:
-            moved += [
-                shift_operation(operation, local.clock.offset_ms - local.made_under[name])
-                for name, operation in local.memory.pending.items()
-                if name in local.made_under and name not in ahead
-            ]
-        for operation in moved:
+            made = local.made.items()
+            deltas = {name: offset_ms - each.offset_ms for name, each in made} | deltas
+        moving = [pending[name] for name, delta in deltas.items() if delta and name in pending]
+        for operation in restamp(
+            moving,
+            deltas,
+            earlier=lambda operation: self._written_after(operation, deltas),
+            sessions=self._known_sessions,
+        ):
             await local.restate(operation)
+
+    def _written_after(self, operation: Operation, moving: Container[str]) -> str | None:
+        """The newest timestamp, of those that stay, that an operation was written after."""
+        local = self._local
+        writer = operation.timestamp[-hlc.WRITER_DIGITS :]
+        made = local.made.get(operation.id)
+        over = (made.over if made else None) or ""
+        known = local.memory.timestamps(operation.record, apart_from=moving)
+        earlier = (stamp for stamp in known if stamp < operation.timestamp)
+        return max(
+            (stamp for stamp in earlier if stamp <= over or stamp.endswith(writer)), default=None
+        )
+
+    def _known_sessions(self, record: RecordKey) -> Container[str]:
+        """The viewing that the server knows ``record`` by."""
+        row = self._local.memory.base.rows.get(record)
+        data = row.state.data if row is not None else None
+        return () if data is None else (data.get(SESSION),)
 
     def _note_conflicts(self, verdicts: Verdicts) -> None:
         lost = []

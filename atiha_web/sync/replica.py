@@ -154,19 +154,22 @@ class Replica:
                 state = lifted if state is None else policy.merge(state, lifted)
         return state
 
-    def newest_timestamp(self, record: RecordKey, *, apart_from: Container[str] = ()) -> str | None:
-        """The newest timestamp known for ``record``, of base or of a pending operation.
+    def newest_timestamp(self, record: RecordKey) -> str | None:
+        """The newest timestamp known for ``record``, of base or of a pending operation."""
+        return max(self.timestamps(record), default=None)
+
+    def timestamps(self, record: RecordKey, *, apart_from: Container[str] = ()) -> list[str]:
+        """The timestamps known for ``record``, of base and of pending operations.
 
         ``apart_from`` names operations that do not count.
         """
         row = self.base.rows.get(record)
         known = [row.state.timestamp] if row is not None else []
-        known += [
+        return known + [
             operation.timestamp
             for operation in self._by_record.get(record, ())
             if operation.id not in apart_from
         ]
-        return max(known, default=None)
 
     def covered_by(self, operation: Operation) -> list[Operation]:
         """Pending operations that say nothing beyond what ``operation`` says."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from atiha_web.collections import Registry
 from atiha_web.sync import hlc
@@ -62,35 +62,41 @@ def _judge(registry: Registry, operation: Operation, result: Result, verdicts: V
             verdicts.superseded.add(operation.id)
 
 
-def shift_back(
-    ahead: Iterable[Operation],
-    *,
-    offset_ms: int,
-    server_ms: int,
-    newest: Callable[[RecordKey], str | None],
-) -> list[Operation]:
-    """Bring operations made under a fast clock to the server's time, their order kept.
+def shift_back(ahead: Iterable[Operation], *, offset_ms: int, server_ms: int) -> dict[str, int]:
+    """By how many ms to move operations made under a fast clock, by id.
 
-    They move by the measured offset, or by what is needed where the clock was set right since.
-    ``newest`` gives a record's newest timestamp apart from these: an earlier write of the same
-    writer stays earlier.
+    All move by the measured offset, or by what is needed where the clock was set right since.
     """
-    moved: list[Operation] = []
-    operations = sorted(ahead, key=lambda item: item.timestamp)
-    if not operations:
-        return moved
-    latest = hlc.milliseconds(operations[-1].timestamp)
+    operations = list(ahead)
+    latest = max((hlc.milliseconds(item.timestamp) for item in operations), default=0)
     delta = min(offset_ms, 0)
     if latest + delta > server_ms:
         delta = server_ms - latest
+    return {operation.id: delta for operation in operations}
+
+
+def restamp(
+    operations: Iterable[Operation],
+    deltas: Mapping[str, int],
+    *,
+    earlier: Callable[[Operation], str | None],
+    sessions: Callable[[RecordKey], Container[str]] = lambda _: (),
+) -> list[Operation]:
+    """Move each operation by its ``deltas``; each stays later than what it was written after.
+
+    ``earlier`` gives the newest timestamp that stays and that an operation was written after,
+    ``sessions`` the viewings of a record that are known by their names.
+    """
+    moved: list[Operation] = []
     floors: dict[RecordKey, str] = {}
-    for operation in operations:
-        shifted = shift_operation(operation, delta)
-        floor = floors.get(operation.record) or newest(operation.record)
-        writer = operation.timestamp[-hlc.WRITER_DIGITS :]
-        if floor is not None and floor.endswith(writer) and floor >= shifted.timestamp:
-            timestamp = hlc.tick(hlc.milliseconds(shifted.timestamp), writer, floor)
-            shifted = replace(shifted, timestamp=timestamp)
+    for operation in sorted(operations, key=lambda item: item.timestamp):
+        floor = max(filter(None, (floors.get(operation.record), earlier(operation))), default=None)
+        shifted = shift_operation(
+            operation,
+            deltas[operation.id],
+            after=floor,
+            known_sessions=sessions(operation.record),
+        )
         floors[operation.record] = shifted.timestamp
         moved.append(shifted)
     return moved
