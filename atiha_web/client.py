@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from atiha_web.backends.auto import StorageName, choose_backend
+from atiha_web.backends.auto import StorageChoice, choose_backend
 from atiha_web.backends.base import Backend, StorageChange
 from atiha_web.collections import BUILT_IN, Collection, Registry
 from atiha_web.errors import ClosedError, InvalidDataError, NotSignedInError, TransportError
@@ -358,7 +358,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     collections: Iterable[Collection] = (),
     interval: float = 30.0,
     background: bool = True,
-    storage: StorageName | None = None,
+    storage: StorageChoice | None = None,
     bridge_url: str | None = None,
     backend: Backend | None = None,
 ) -> _Connecting:
@@ -374,7 +374,9 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         collections: the app's own, beside the built-in ones.
         interval: seconds between two syncs in the background.
         background: whether to sync by itself; else only ``sync()`` does.
-        storage: ``"memory"`` to keep nothing beyond this page or process; else the platform's.
+        storage: ``"memory"`` to keep nothing beyond this page or process. On CPython a folder, as
+            a ``Path`` or as text with a slash in it; each server has its own folder inside. By
+            default ``window.localStorage`` in a page, the user-data folder on CPython.
         bridge_url: where the page's origin serves ``bridge.js``, unless the page loaded it.
         backend: storage, transport and environment of your own, instead of the platform's.
 
@@ -387,7 +389,8 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     async def chosen() -> Client:
         _check(base_url, user_id, interval)
         client = Client(
-            backend or await choose_backend(storage=storage, bridge_url=bridge_url),
+            backend
+            or await choose_backend(storage=storage, base_url=base_url, bridge_url=bridge_url),
             Registry([*BUILT_IN, *collections]),
             base_url.rstrip("/"),
             interval=interval,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Literal
 
-from atiha_web.backends.base import Backend
+from atiha_web.backends.base import Backend, Transport
 from atiha_web.errors import InvalidDataError, PlatformError
 
-StorageName = Literal["memory"]
+StorageChoice = str | os.PathLike[str]
+"""``"memory"``, or a folder."""
 
 
 def is_in_browser() -> bool:
@@ -33,22 +34,27 @@ def _has_global(name: str) -> bool:
 
 
 async def choose_backend(
-    *, storage: StorageName | None = None, bridge_url: str | None = None
+    *,
+    storage: StorageChoice | None = None,
+    base_url: str = "",
+    bridge_url: str | None = None,
 ) -> Backend:
     """Open the backend of this platform.
 
     Args:
-        storage: ``"memory"`` keeps nothing beyond this page or process. By default what the
-            platform has to offer: ``window.localStorage`` in a page, memory on CPython.
+        storage: ``"memory"`` keeps nothing beyond this page or process. On CPython a folder, as
+            a ``Path`` or as text with a slash in it. By default what the platform has to offer:
+            ``window.localStorage`` in a page, the user-data folder on CPython.
+        base_url: Whose data it is: each server has a folder of its own inside ``storage``.
         bridge_url: Where the page's origin serves ``bridge.js``; see ``page.load_bridge``.
 
     Raises:
-        InvalidDataError: no storage has that name.
-        StorageUnavailableError: the browser blocks storage; ``storage="memory"`` works there.
+        InvalidDataError: no storage has that name, or ``base_url`` is none.
+        StorageUnavailableError: the browser blocks storage, or the folder cannot be read and
+            written; ``storage="memory"`` works there.
         PlatformError: there is no backend for this platform, or it cannot be loaded.
     """
-    if storage not in (None, "memory"):
-        raise InvalidDataError(f"no storage is called {storage!r}; give 'memory' or nothing")
+    _check(storage)
     # Imported on use: each needs what the other platforms do not have.
     if is_in_page():
         from atiha_web.backends.memory import MemoryStorage  # noqa: PLC0415
@@ -63,6 +69,30 @@ async def choose_backend(
     if is_in_browser():
         raise PlatformError("Pyodide runs outside of a browser here: use CPython instead")
     from atiha_web.backends.httpx import HttpxTransport  # noqa: PLC0415
-    from atiha_web.backends.memory import memory_backend  # noqa: PLC0415
 
-    return memory_backend(HttpxTransport())
+    return await _cpython_backend(HttpxTransport(), storage, base_url)
+
+
+async def _cpython_backend(
+    transport: Transport, storage: StorageChoice | None, base_url: str
+) -> Backend:
+    if storage == "memory":
+        from atiha_web.backends.memory import memory_backend  # noqa: PLC0415
+
+        return memory_backend(transport)
+    from atiha_web.backends.file import data_folder, file_backend  # noqa: PLC0415
+
+    return await file_backend(transport, data_folder(storage, base_url))
+
+
+def _check(storage: StorageChoice | None) -> None:
+    if storage is None or storage == "memory":
+        return
+    if is_in_browser():
+        raise InvalidDataError("a browser has no folders: give storage='memory' or nothing")
+    # A bare word is more likely a misspelt name than a folder.
+    if isinstance(storage, str) and not set(storage) & {"/", os.sep}:
+        raise InvalidDataError(
+            f"no storage is called {storage!r}: give 'memory', nothing, or a folder as a Path or "
+            "with a slash in it"
+        )

@@ -16,6 +16,10 @@ class Listeners(Generic[T]):
     def __init__(self) -> None:
         self._entries: dict[object, Callable[[T], None]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is anyone."""
+        return bool(self._entries)
+
     def add(self, listener: Callable[[T], None]) -> Unsubscribe:
         """Call ``listener`` from now on; the returned function ends that and is idempotent."""
         entry = object()
