@@ -78,7 +78,7 @@ class PostgresRows:
             async with gate, self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield connection
         except TimeoutError as error:
-            raise BusyError("no connection to the database was free; try again") from error
+            raise BusyError("the database took too long; try again") from error
 
 
 async def _transact(

@@ -22,7 +22,6 @@ from sqlalchemy.pool import NullPool
 from atiha_web.collections import Collection
 from atiha_web.server.errors import DatabaseError
 
-LOCK_TIMEOUT = "2s"
 OLDEST_SERVER = 140_000
 TABLES = frozenset({"alembic_version", "records", "sync_state", "tokens", "users"})
 
@@ -30,11 +29,12 @@ TABLES = frozenset({"alembic_version", "records", "sync_state", "tokens", "users
 _ADVISORY_LOCK = 0x41544948
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
-_SET_LOCK_TIMEOUT = f"""
-DO $$ BEGIN
+# Whoever chose another one keeps it.
+_SET_LOCK_TIMEOUT = """
+DO $$ BEGIN IF (SELECT reset_val FROM pg_settings WHERE name = 'lock_timeout') = '0' THEN
     EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET lock_timeout = %L',
-                   current_database(), '{LOCK_TIMEOUT}');
-END $$
+                   current_database(), '2s');
+END IF; END $$
 """
 
 _COLUMN_TYPES: dict[object, tuple[str, str]] = {

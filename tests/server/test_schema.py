@@ -154,3 +154,11 @@ async def test_a_failed_upgrade_leaves_nothing_half_done(empty_url: str) -> None
     connection = await asyncpg.connect(empty_url)
     assert await connection.fetchval("SELECT to_regclass('records')") is None
     await connection.close()
+
+
+async def test_a_lock_timeout_that_somebody_chose_stays(empty_url: str) -> None:
+    await _execute(empty_url, "ALTER ROLE postgres IN DATABASE empty SET lock_timeout = '7s'")
+    await upgrade(empty_url, BUILT_IN)
+    connection = await asyncpg.connect(empty_url)
+    assert await connection.fetchval("SHOW lock_timeout") == "7s"
+    await connection.close()
