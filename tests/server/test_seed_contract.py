@@ -1,4 +1,4 @@
-"""The three tests of the original document, natively: engine, HTTP and PostgreSQL are the real ones."""
+"""The original document's three tests, natively: engine, HTTP and PostgreSQL are the real ones."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ async def test_offline_mode(
     api_url: str, account: Account, origin: MemoryOrigin, client: Client
 ) -> None:
     await until(client, lambda status: status.last_sync is not None)
-    environment = client._backend.environment  # noqa: SLF001 - the switch a browser's user has
+    environment = client._backend.environment
     assert isinstance(environment, MemoryEnvironment)
     environment.set_online(False)
 
