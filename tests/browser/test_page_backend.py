@@ -247,15 +247,15 @@ async def use_everything(selenium: Any) -> None:
     from atiha_web.testing.contracts.expect import Heard
 
     backend = await page_backend()
-    heard = [Heard(backend.storage.subscribe), Heard(backend.environment.subscribe)]
+    changes, signals = Heard(backend.storage.subscribe), Heard(backend.environment.subscribe)
     await backend.storage.write({"key": "value"})
     assert await backend.storage.keys("") == ["key"]
     async with backend.environment.lock("shared", 1) as held:
         assert held
     reply = await backend.transport.request(Request("GET", "pyodide-lock.json"))
     assert reply.status == 200
-    for one in heard:
-        one.unsubscribe()
+    changes.unsubscribe()
+    signals.unsubscribe()
     await backend.transport.close()
     backend.close()
     backend.close()

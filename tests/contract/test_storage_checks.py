@@ -58,7 +58,7 @@ class SmallBatches(MemoryStorage):
 
 class Backwards(MemoryStorage):
     async def write(self, changes: Mapping[str, str | None]) -> None:
-        await super().write(dict(reversed(changes.items())))
+        await super().write(dict(reversed(list(changes.items()))))
 
 
 class SortsValues(MemoryStorage):
