@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -117,6 +117,7 @@ class SyncCycle:
         """One request and what follows from it; tells whether the server has more to say."""
         local, reconciler = self._local, self._reconciler
         asked = reconciler.asked()
+        local.check_open()
         body = SyncRequest(
             protocol=PROTOCOL, epoch=asked.epoch, cursor=asked.cursor, operations=encode(batch)
         ).to_json()
@@ -133,7 +134,7 @@ class SyncCycle:
         reply = _parse(response)
         applied = await reconciler.apply(asked, batch, reply, sent_ms)
         self._limit.taken()
-        self._hold(applied)
+        self._hold(operation.id for operation in applied.verdicts.held)
         tally.sent += len(applied.verdicts.acknowledged)
         tally.rejected += len(applied.verdicts.rejected)
         tally.received += applied.received
@@ -172,18 +173,22 @@ class SyncCycle:
             self._limit.refused(len(batch))
             return True
         if not outcome.ours:
-            return False
+            # Something on the way refuses it for its size: it waits, and the others go on.
+            self._hold([batch[0].id])
+            self._limit.taken()
+            return True
         code = outcome.code or outcome.kind.value
         await self._reconciler.refuse(Quarantined(batch[0], code, outcome.message))
         tally.rejected += 1
         self._limit.taken()
         return True
 
-    def _hold(self, applied: Applied) -> None:
+    def _hold(self, operation_ids: Iterable[str]) -> None:
+        """Do not send these for a while."""
         until = asyncio.get_running_loop().time() + HOLD_SECONDS
         self._held = {
             name: time for name, time in self._held.items() if name in self._local.memory.pending
-        } | dict.fromkeys((operation.id for operation in applied.verdicts.held), until)
+        } | dict.fromkeys(operation_ids, until)
 
     def _check_progress(self, batch: list[Operation], applied: Applied, tally: _Tally) -> None:
         """A server that answers without deciding anything must not keep us busy for ever."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from atiha_web.backends.base import Environment, Unsubscribe
-from atiha_web.errors import StorageError
+from atiha_web.errors import ClosedError, StorageError
 from atiha_web.sync.cycle import CycleFailedError
 from atiha_web.sync.outcomes import BLOCKED_RETRY, Kind, Outcome, backoff
 from atiha_web.sync.status import SyncReport, SyncState
@@ -17,6 +17,7 @@ logger = logging.getLogger("atiha_web")
 DEBOUNCE = 0.25
 DEBOUNCE_LAST = 2.0
 WATCHDOG_INTERVALS = 3
+CANCEL_SECONDS = 1.0
 
 _PAUSED: dict[Kind, SyncState] = {
     Kind.NEEDS_AUTH: "needs_auth",
@@ -29,8 +30,7 @@ class Scheduler:
     """Runs cycles: at once, after local writes, on signals, by the timer, and after failures.
 
     ``run`` performs one cycle and raises ``CycleFailedError``; ``progress`` grows with every
-    acknowledgement; ``busy`` tells whether something waits to be sent; ``notify`` is called when
-    the state changes. ``interval`` is in seconds.
+    acknowledgement; ``notify`` is called when the state changes. ``interval`` is in seconds.
     """
 
     def __init__(
@@ -148,6 +148,8 @@ class Scheduler:
                     return
         finally:
             cycle.cancel()
+            # Not for ever: ending a cycle that hangs is what this is for.
+            await asyncio.wait([cycle], timeout=CANCEL_SECONDS)
 
     async def _cycle(self) -> SyncReport:
         self._syncing += 1
@@ -157,6 +159,8 @@ class Scheduler:
         except CycleFailedError as error:
             self._failed(error.outcome)
             return SyncReport(ok=False, message=error.outcome.message)
+        except ClosedError as error:
+            return SyncReport(ok=False, message=str(error))
         except StorageError as error:
             self._fail("storage_full", str(error), self.interval)
             return SyncReport(ok=False, message=str(error))
