@@ -18,6 +18,8 @@ from atiha_web.sync.replica import Quarantined
 SESSION_KEY = "atiha_session"
 QUEUE_KEY = "atiha_sync_queue"
 LAST_SYNC_KEY = "atiha_last_sync"
+FORGOTTEN = "atiha::forgotten:"
+"""Prefix of the marks of operations a person gave up, which no recovery may bring back."""
 
 
 def cache_key(name: str) -> str:
@@ -55,6 +57,10 @@ class Names:
     def manifest(self) -> str:
         """The key that says which pages make up base."""
         return f"{self.prefix}m"
+
+    def forgotten(self, operation_id: str) -> str:
+        """The mark of an operation, or of all of a writer where only ``<writer>-`` is given."""
+        return f"{FORGOTTEN}{quote(self.user_id, safe='')}:{operation_id}"
 
     def view(self, collection: str) -> str:
         """The seed's key of a collection's newest entries."""

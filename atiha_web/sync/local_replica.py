@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import Names
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, write_views
-from atiha_web.sync.operation import Operation
+from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.stored_views import StoredViews
 
@@ -47,7 +47,13 @@ class LocalReplica:
         self.names = Names(user_id)
         self.clock = CorrectedClock(backend.now_ms, backend.random_hex(hlc.WRITER_DIGITS))
         self.memory = Replica(registry)
-        self.store = LocalStore(backend.storage, self.names, self.clock.writer, registry.schemas)
+        self.store = LocalStore(
+            backend.storage,
+            self.names,
+            self.clock.writer,
+            registry.schemas,
+            mark_time=backend.now_ms if backend.is_mirrored else None,
+        )
         self.mutex = asyncio.Lock()
         self.changes: Hub[None] = Hub(lambda: None)
         self.incoming: Base | None = None
@@ -157,6 +163,25 @@ class LocalReplica:
                 if newer not in names or newer in self.memory.quarantine
             }
 
+    def gone(self, operation_id: str) -> Operation | None:
+        """Another tab took this operation out of the journal; returns it where it was known.
+
+        Either a later one says all it said, or it was decided, and base with the result was
+        stored before.
+        """
+        operation = self.memory.pending.get(operation_id)
+        if operation is not None and not self.was_replaced(operation):
+            self.forget([operation_id])
+        return operation
+
+    def was_replaced(self, operation: Operation) -> bool:
+        """Let a later operation stand for this one, if one says all it said."""
+        for other in self.memory.pending_for(operation.record):
+            if operation in self.memory.covered_by(other):
+                self.succeed([operation], other)
+                return True
+        return False
+
     def successor(self, operation_id: str) -> str:
         """The id under which what this operation said is known now."""
         while operation_id in self.successors:
@@ -172,20 +197,36 @@ class LocalReplica:
         self.memory.swap_base(base)
 
     async def reload_base(self) -> None:
-        """Take over base as another tab stored it, unless ours is further."""
-        base = await self.store.reload_base()
-        if base is None:
+        """Take over base as another tab stored it, or store ours where that is further.
+
+        Rows that one of both knows better are kept: they were acknowledged.
+        """
+        stored = await self.store.reload_base()
+        if stored is None:
             return
         mine = self.memory.base
-        if base.epoch == mine.epoch and base.cursor < mine.cursor:
+        if stored.epoch is None and mine.epoch is not None:
+            await self.store.replace_base(mine)
+        elif stored.epoch != mine.epoch:
+            await self._take_over(stored, newer=[])
+        elif stored.cursor < mine.cursor:
+            self.memory.refresh(mine.put_newer(stored))
             await self.store.replace_base(mine)
         else:
-            self.incoming = None
-            self.memory.swap_base(base)
+            await self._take_over(stored, newer=stored.put_newer(mine))
+
+    async def _take_over(self, stored: Base, newer: Collection[RecordKey]) -> None:
+        if newer:
+            await self.store.save_base(stored, newer)
+        self.incoming = None
+        self.memory.swap_base(stored)
 
     async def reload_quarantine(self) -> None:
         """Take over the refused operations as storage holds them."""
-        self.memory.quarantine = await self.store.open_quarantine(self.problems)
+        problems: list[str] = []
+        self.memory.quarantine = await self.store.open_quarantine(problems)
+        for problem in problems:
+            self.note_problem(problem)
 
     async def restore(self) -> None:
         """Write everything again after somebody cleared storage under us."""
@@ -203,6 +244,9 @@ class LocalReplica:
 
     async def render(self, collections: Iterable[str], *, anew: bool = False) -> None:
         """Write the stored views that changed; ``anew``: whatever storage holds of them."""
+        if self._closed:
+            # Who is signed out is not shown any more.
+            return
         if anew:
             self._views.forget_written()
         await write_views(self.backend.storage, self._views.changes(collections))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
 from atiha_web.backends.base import Storage
-from atiha_web.errors import InvalidDataError, StorageError, StorageFullError
+from atiha_web.errors import InvalidDataError, SaveError, StorageError, StorageFullError
 from atiha_web.sync.journal import (
     Names,
     decode_operation,
@@ -25,6 +26,9 @@ from atiha_web.sync.replica import Base, Quarantined, Row
 logger = logging.getLogger("atiha_web")
 T = TypeVar("T")
 
+ERASED = ""
+"""The manifest of data that a person gave up."""
+
 
 @dataclass
 class Opened:
@@ -37,11 +41,21 @@ class Opened:
 
 
 class LocalStore:
-    """Journal, quarantine and base of one user over a ``Storage``."""
+    """Journal, quarantine and base of one user over a ``Storage``.
+
+    ``mark_time`` (ms since 1970) is given where storage has a mirror, from which something may come
+    back: what a person gives up is marked there.
+    """
 
     def __init__(
-        self, storage: Storage, names: Names, writer: str, schemas: Mapping[str, int]
+        self,
+        storage: Storage,
+        names: Names,
+        writer: str,
+        schemas: Mapping[str, int],
+        mark_time: Callable[[], int] | None = None,
     ) -> None:
+        self._mark_time = mark_time
         self._storage = storage
         self._names = names
         self._writer = writer
@@ -49,6 +63,7 @@ class LocalStore:
         self._table = PageTable()
         self._page_numbers = count(1)
         self._manifest_text: str | None = None
+        self._stray: set[str] = set()
         self.keeps_base = True
 
     # -- reading ---------------------------------------------------------------------------
@@ -76,7 +91,8 @@ class LocalStore:
         """Whether somebody cleared storage under us.
 
         Another tab takes operations out of the journal only after it stored base: journal keys
-        that are gone with no base beside them were not acknowledged.
+        that are gone with no base beside them were not acknowledged. What was erased on purpose
+        left an empty manifest.
         """
         [manifest] = await self._storage.read([self._names.manifest])
         return manifest is None and self.keeps_base
@@ -95,7 +111,8 @@ class LocalStore:
     async def reload_base(self) -> Base | None:
         """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable."""
         [text] = await self._storage.read([self._names.manifest])
-        if text is None or text == self._manifest_text:
+        manifest = decode_manifest(text)
+        if manifest is None or manifest.schemas != self._schemas or text == self._manifest_text:
             return None
         table = self._table
         opened = Opened(base=Base())
@@ -110,7 +127,8 @@ class LocalStore:
         [text] = await self._storage.read([self._names.manifest])
         manifest = decode_manifest(text)
         if manifest is None:
-            if text is not None:
+            self._manifest_text = text
+            if text:
                 opened.problems.append("the list of cached pages is unreadable; pulling again")
             return
         whole = await self._read_pages(manifest, opened)
@@ -174,8 +192,9 @@ class LocalStore:
         await self.remove([name])
 
     async def drop_quarantined(self, operation_ids: Iterable[str]) -> None:
-        """Forget refused operations; only a person decides this."""
-        await self._remove(self._names.quarantine + name for name in operation_ids)
+        """Forget refused operations for good; only a person decides this."""
+        names = list(operation_ids)
+        await self._give_up([self._names.quarantine + name for name in names], names)
 
     async def save_base(self, base: Base, changed: Iterable[RecordKey]) -> None:
         """Write the pages that hold ``changed`` rows, then the manifest, then drop old pages.
@@ -183,13 +202,20 @@ class LocalStore:
         Where there is no room, base is kept in memory only (``keeps_base`` tells) and pulled
         again at the next start.
         """
-        # A base that was given up must come back whole: its manifest claims completeness.
+        [stored] = await self._storage.read([self._names.manifest])
+        if stored == ERASED and self._manifest_text not in (None, ERASED):
+            return
+        # A base that was given up, or cleared, or replaced by another tab's unheard, must come
+        # back whole: its manifest claims completeness.
+        if stored != self._manifest_text:
+            self._table = PageTable()
+            self.keeps_base = False
         self._table.touch(changed if self.keeps_base else base.rows)
         texts, replaced = self._table.render(base, self._new_page_names())
         manifest = Manifest(
             base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
         ).encode()
-        if texts or manifest != self._manifest_text:
+        if texts or manifest != stored:
             pages = {self._names.pages + name: text for name, text in texts.items()}
             await self._save({**pages, self._names.manifest: manifest})
             self._manifest_text = manifest
@@ -215,16 +241,30 @@ class LocalStore:
         await self.replace_base(base)
 
     async def erase(self) -> None:
-        """Remove all of this user's internal keys."""
-        await self._remove(await self._storage.keys(self._names.prefix))
+        """Remove all of this user's data. What stays says so to tabs that did not hear of it."""
+        await self._storage.write({self._names.manifest: ERASED})
+        stored = await self._storage.keys(self._names.prefix)
+        entries = [
+            key.removeprefix(prefix)
+            for prefix in (self._names.journal, self._names.quarantine)
+            for key in stored
+            if key.startswith(prefix)
+        ]
+        # One mark for each writer: there may be thousands of operations, and little room.
+        writers = {f"{name.rpartition('-')[0]}-" for name in entries}
+        await self._give_up([key for key in stored if key != self._names.manifest], writers)
 
     async def sweep_pages(self) -> None:
-        """Remove pages no manifest names: what a crash left. Call it only under the sync lock."""
+        """Remove pages no manifest names: what a crash left.
+
+        Only those that were there the last time too: another tab may be about to name a new one.
+        """
         [text] = await self._storage.read([self._names.manifest])
         manifest = decode_manifest(text)
         named = {self._names.pages + name for name in (manifest.pages if manifest else ())}
-        stored = await self._storage.keys(self._names.pages)
-        await self._remove(key for key in stored if key not in named)
+        stray = set(await self._storage.keys(self._names.pages)) - named
+        await self._remove(sorted(stray & self._stray))
+        self._stray = stray
 
     async def _save(self, changes: Mapping[str, str]) -> None:
         try:
@@ -251,6 +291,20 @@ class LocalStore:
         self._table = PageTable()
         self._manifest_text = None
 
+    async def _give_up(self, keys: Iterable[str], marked: Iterable[str]) -> None:
+        """Remove keys so that they do not come back, even if the browser is killed after this."""
+        changes: dict[str, str | None] = dict.fromkeys(keys)
+        if self._mark_time is None:
+            await self._remove(changes)
+            return
+        # The removals first: they make room.
+        now = str(self._mark_time())
+        await self._storage.write(
+            {**changes, **{self._names.forgotten(name): now for name in marked}}
+        )
+        with suppress(SaveError):
+            await self._storage.flush("disk")
+
     async def _remove(self, keys: Iterable[str]) -> None:
         changes: dict[str, str | None] = dict.fromkeys(keys)
         if changes:
@@ -276,4 +330,5 @@ async def write_views(storage: Storage, changes: Mapping[str, str | None]) -> No
             await storage.write({key: text})
         except StorageError:
             logger.warning("no room for %s; it is left out", key)
-            await storage.write({key: None})
+            with suppress(StorageError):
+                await storage.write({key: None})

@@ -64,17 +64,19 @@ class Reconciler:
         """Agree with storage, which other tabs may have changed unheard."""
         local = self._local
         async with local.mutex:
+            local.check_open()
             await local.reload_base()
             stored = set(await local.store.journal_ids())
-            missing = [name for name in local.memory.pending if name not in stored]
-            if missing and await local.store.was_cleared():
-                await local.restore()
-            else:
-                local.forget(missing)
+            absent = [each for name, each in local.memory.pending.items() if name not in stored]
             for name in sorted(stored - local.memory.pending.keys()):
                 operation = await local.store.read_operation(name)
                 if operation is not None:
                     local.memory.add(operation)
+            missing = [each.id for each in absent if not local.was_replaced(each)]
+            if missing and await local.store.was_cleared():
+                await local.restore()
+            else:
+                local.forget(missing)
             await local.store.sweep_pages()
             await local.render(local.registry, anew=True)
 
@@ -112,7 +114,7 @@ class Reconciler:
         """Results go to the base that is shown, and to the one being pulled beside it."""
         changed = set()
         base, incoming = self._local.memory.base, self._local.incoming
-        other_numbers = base.epoch is not None and base.epoch != reply.epoch
+        other_numbers = base.epoch != reply.epoch
         for operation, row in verdicts.acknowledged.values():
             if base.put(operation.record, row, force=other_numbers):
                 changed.add(operation.record)
@@ -139,7 +141,9 @@ class Reconciler:
         shown = target is local.memory.base
         if shown:
             changed.update(records)
-        differs = not reply.more and reply.digest not in (None, to_text(target.digest))
+        # Rows beyond the reply's cursor came from elsewhere; its digest does not know of them.
+        comparable = not reply.more and target.newest <= reply.cursor
+        differs = comparable and reply.digest not in (None, to_text(target.digest))
         if differs:
             local.note_problem("cached data differed from the server's and was pulled again")
         if differs and shown:
@@ -202,7 +206,7 @@ class Reconciler:
         """The viewing that the server knows ``record`` by."""
         row = self._local.memory.base.rows.get(record)
         data = row.state.data if row is not None else None
-        return () if data is None else (data.get(SESSION),)
+        return [] if data is None else [str(data.get(SESSION))]
 
     def _note_conflicts(self, verdicts: Verdicts) -> None:
         lost = []

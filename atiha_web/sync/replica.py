@@ -47,6 +47,8 @@ class Base:
         self.epoch = epoch
         self.cursor = cursor
         self.digest = EMPTY
+        self.newest = 0
+        """The greatest version of any row."""
         self.rows: dict[RecordKey, Row] = {}
 
     def put(self, record: RecordKey, row: Row, *, force: bool = False) -> bool:
@@ -56,6 +58,7 @@ class Base:
             return False
         self.digest ^= self._digest(record, old) ^ self._digest(record, row)
         self.rows[record] = row
+        self.newest = max(self.newest, row.version)
         return True
 
     def put_changes(self, changes: Iterable[Change]) -> list[RecordKey]:
@@ -66,6 +69,10 @@ class Base:
             if self.put(record, Row(change.version, change.to_state())):
                 changed.append(record)
         return changed
+
+    def put_newer(self, other: Base) -> list[RecordKey]:
+        """Take in the rows that ``other``, of the same epoch, knows better; returns which."""
+        return [record for record, row in other.rows.items() if self.put(record, row)]
 
     @staticmethod
     def _digest(record: RecordKey, row: Row | None) -> int:

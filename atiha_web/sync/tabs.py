@@ -69,13 +69,5 @@ class TabFollower:
                 return None
             memory.add(operation)
             return operation.collection
-        gone = memory.pending.get(operation_id)
-        if gone is None:
-            return None
-        for other in memory.pending_for(gone.record):
-            if gone in memory.covered_by(other):
-                self._local.succeed([gone], other)
-                return gone.collection
-        # It was decided, and base with the result was stored, and heard of, before this.
-        self._local.forget([operation_id])
-        return gone.collection
+        gone = self._local.gone(operation_id)
+        return None if gone is None else gone.collection

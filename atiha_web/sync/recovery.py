@@ -1,0 +1,73 @@
+"""What storage and its mirror should both hold, once a browser was killed or storage was cleared.
+
+Pure. Either of the two may be behind: localStorage by seconds, the mirror by one transaction. So
+an operation that only one of them holds is taken as pending. At worst the server has it already,
+and being told again changes nothing. What must never come back is known by marks, which are kept
+in both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from atiha_web.backends.mirror import MirrorPolicy, Recovery
+from atiha_web.sync.journal import FORGOTTEN, SESSION_KEY
+
+MARK_DAYS = 30
+"""How long a mark is kept; a browser has written localStorage to the disk long before."""
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_ENTRY = re.compile(r"atiha:([^:]+):([jq]):(.+)", re.DOTALL)
+
+
+def is_mirrored(key: str) -> bool:
+    """Whether losing ``key`` would lose something that no server has, or who it belongs to."""
+    return _ENTRY.match(key) is not None or key.startswith(FORGOTTEN) or key == SESSION_KEY
+
+
+def recover(
+    keys: Sequence[str], stored: Mapping[str, str], mirrored: Mapping[str, str], now_ms: int
+) -> Recovery:
+    """Bring storage and mirror together; see ``MirrorPolicy.recover``.
+
+    What storage holds is never overwritten: another tab may just have written it.
+    """
+    # Who signed out left other keys behind; only storage that was cleared has nothing at all.
+    known = {key: text for key, text in mirrored.items() if key != SESSION_KEY or not keys}
+    known.update(stored)
+    marks = {
+        key.removeprefix(FORGOTTEN): text for key, text in known.items() if key.startswith(FORGOTTEN)
+    }
+    kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
+    return Recovery(storage=_changes(stored, kept), mirror=_changes(mirrored, kept))
+
+
+MIRRORED = MirrorPolicy(prefix="atiha", covers=is_mirrored, recover=recover)
+
+
+def _is_over(
+    key: str, known: Mapping[str, str], marks: Mapping[str, str], now_ms: int
+) -> bool:
+    if key.startswith(FORGOTTEN):
+        return _is_old(known[key], now_ms)
+    entry = _ENTRY.match(key)
+    if entry is None:
+        return False
+    user, kind, operation_id = entry.groups()
+    writer = operation_id.rpartition("-")[0]
+    if f"{user}:{operation_id}" in marks or f"{user}:{writer}-" in marks:
+        return True
+    # On its way from the journal to quarantine it is in both.
+    return kind == "j" and f"atiha:{user}:q:{operation_id}" in known
+
+
+def _is_old(text: str, now_ms: int) -> bool:
+    return not text.isdecimal() or now_ms - int(text) > MARK_DAYS * _DAY_MS
+
+
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:
+    """What makes ``new`` out of ``old``."""
+    changes: dict[str, str | None] = {key: None for key in old if key not in new}
+    changes.update((key, text) for key, text in new.items() if old.get(key) != text)
+    return changes

@@ -1,0 +1,277 @@
+"""Several pages of one user on one storage: each stays in step with what the others do."""
+
+import asyncio
+import json
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from atiha_web.backends.memory import MemoryEnvironment
+from atiha_web.sync.replica import Base
+from atiha_web.sync.synchronizer import Synchronizer
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, answer, slow
+from tests.unit.sync.samples import OpenTab, queue_of, rating, turns
+
+
+def break_locks(tab: Synchronizer) -> None:
+    """This tab never gets a lock in time."""
+    environment = tab.engine.local.backend.environment
+    assert isinstance(environment, MemoryEnvironment)
+
+    def lock(name: str, timeout: float) -> AbstractAsyncContextManager[bool]:
+        del name, timeout
+        return nullcontext(enter_result=False)
+
+    environment.lock = lock  # type: ignore[method-assign]  # the fault under test
+
+
+def sent_ids(server: FakeServer) -> list[str]:
+    return [raw["id"] for exchange in server.exchanges for raw in exchange.request.operations]
+
+
+def stored_queue(device: FakeDevice) -> list[object]:
+    found = json.loads(device.origin.items.get("atiha_sync_queue", "[]"))
+    assert isinstance(found, list)
+    return found
+
+
+async def test_a_write_in_one_tab_is_shown_in_the_other(open_tab: OpenTab) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    assert (rating(b, "m1"), queue_of(b)) == (4, 1)
+
+
+async def test_writes_in_both_tabs_are_sent_once_each(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await b.write("ratings", "m2", {"rating": 2})
+    await asyncio.gather(a.sync(), b.sync())
+    assert sorted(sent_ids(server)) == sorted(set(sent_ids(server)))
+    assert len(sent_ids(server)) == 2
+    assert [queue_of(a), queue_of(b)] == [0, 0]
+
+
+async def test_the_later_write_of_another_tab_replaces_the_earlier_one(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    await b.write("ratings", "m1", {"rating": 2})
+    await turns()
+    assert (queue_of(a), queue_of(b), rating(a, "m1")) == (1, 1, 2)
+    assert len(stored_queue(device)) == 1
+
+
+async def test_saved_waits_for_the_write_of_another_tab_that_replaced_it(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    saved = asyncio.ensure_future(write.saved("server"))
+    await turns()
+    await b.write("ratings", "m1", {"rating": 2})
+    await turns()
+    assert not saved.done()
+    await b.sync()
+    await turns()
+    assert saved.done()
+
+
+async def test_saved_waits_for_a_replacement_that_was_only_found_by_a_cycle(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    saved = asyncio.ensure_future(write.saved("server"))
+    await turns()
+    a.engine.local.backend.storage.subscribe(lambda _: None)
+    assert a.engine._tabs is not None
+    await a.engine._tabs.stop()
+    await b.write("ratings", "m1", {"rating": 2})
+    server.fail_next(*[answer(503)] * 3)
+    await a.sync()
+    await turns()
+    assert not saved.done()
+    saved.cancel()
+
+
+async def test_an_acknowledgement_in_one_tab_empties_the_queue_of_the_other(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    await a.sync()
+    await turns()
+    assert (queue_of(b), rating(b, "m1"), stored_queue(device)) == (0, 4, [])
+
+
+async def test_a_removal_in_one_tab_disappears_in_the_other(open_tab: OpenTab) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    await turns()
+    await b.write("ratings", "m1", None)
+    await turns()
+    assert rating(a, "m1") is None
+
+
+async def test_what_is_pending_survives_a_clear_of_the_storage(
+    server: FakeServer, device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    device.origin.clear()
+    await turns()
+    assert [queue_of(a), queue_of(b), len(stored_queue(device))] == [1, 1, 1]
+    await b.sync()
+    assert [row["rating"] for row in await server.rows_of("ann", "ratings")] == [4]
+
+
+async def test_a_clear_does_not_make_tabs_forget_what_the_server_has(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    never_synced = await open_tab()
+    never_synced.engine.local.memory.swap_base(Base())
+    device.origin.clear()
+    await turns()
+    assert rating(a, "m1") == 4
+    assert rating(await open_tab(), "m1") == 4
+
+
+async def test_two_cycles_at_once_show_every_acknowledged_write_all_the_time(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    await b.sync()
+    await turns()
+    break_locks(a)
+    break_locks(b)
+    # B asks before A's write is there; its reply is the later one.
+    server.fail_next(slow(after=5), slow())
+    asking = asyncio.ensure_future(b.sync())
+    await turns()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    await asking
+    await turns()
+    assert [rating(tab, "m1") for tab in (a, b)] == [4, 4]
+    assert rating(await open_tab(), "m1") == 4
+
+
+async def test_rows_another_tab_knows_better_are_kept_when_its_base_is_further(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    await turns()
+    base = a.engine.local.memory.base
+    further = Base(base.epoch, base.cursor + 5)
+    await b.engine.local.store.replace_base(further)
+    await turns()
+    assert rating(a, "m1") == 4
+    assert rating(await open_tab(), "m1") == 4
+
+
+async def test_a_page_that_never_heard_of_another_ones_pages_stores_its_base_whole(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    deaf = await open_tab()
+    assert deaf.engine._tabs is not None
+    await deaf.engine._tabs.stop()
+    await a.write("ratings", "m2", {"rating": 3})
+    await a.sync()
+    local = deaf.engine.local
+    await local.store.save_base(local.memory.base, [])
+    opened = await open_tab()
+    assert opened.status().problems == ()
+    assert rating(opened, "m1") == 4
+
+
+async def test_a_page_with_other_collections_does_not_make_us_pull_again(
+    server: FakeServer, device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    manifest = json.loads(device.origin.items["atiha:ann:m"])
+    manifest["schemas"]["more"] = 1
+    other = device.backend()
+    await other.storage.write({"atiha:ann:m": json.dumps(manifest)})
+    await turns()
+    assert a.engine.local.memory.base.epoch is not None
+    assert rating(a, "m1") == 4
+
+
+async def test_what_was_discarded_in_one_tab_stays_discarded_in_the_other(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    assert b.engine._tabs is not None
+    await b.engine._tabs.stop()
+    await a.stop()
+    await a.engine.local.erase()
+    await b.engine.reconciler.catch_up()
+    assert [key for key in device.origin.items if key.startswith("atiha:ann:j:")] == []
+    assert queue_of(b) == 0
+
+
+async def test_a_discarded_user_can_begin_anew(device: FakeDevice, open_tab: OpenTab) -> None:
+    a = await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.stop()
+    await a.engine.local.erase()
+    again = await open_tab()
+    assert (rating(again, "m1"), again.status().problems) == (None, ())
+    await again.write("ratings", "m2", {"rating": 1})
+    await again.sync()
+    assert rating(await open_tab(), "m2") == 1
+
+
+async def test_a_tab_closed_in_the_middle_of_a_cycle_leaves_its_write_to_the_other(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(background=True), await open_tab()
+    await asyncio.sleep(1)
+    server.fail_next(slow(before=5))
+    await a.write("ratings", "m1", {"rating": 4})
+    await asyncio.sleep(1)
+    await a.stop()
+    assert (await b.sync()).ok
+    assert [row["rating"] for row in await server.rows_of("ann", "ratings")] == [4]
+
+
+async def test_a_stored_operation_nobody_can_read_is_named_once_and_stays(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    device.origin.items["atiha:ann:j:0123456789ab-1"] = "no operation"
+    tab = await open_tab()
+    await tab.sync()
+    await tab.sync()
+    assert len(tab.status().problems) == 1
+    assert device.origin.items["atiha:ann:j:0123456789ab-1"] == "no operation"
+
+
+async def test_a_refused_operation_nobody_can_read_is_named_once(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    other = device.backend()
+    for number in (1, 2):
+        await other.storage.write({"atiha:ann:q:0123456789ab-1": f"nothing {number}"})
+        await other.storage.write({"atiha:ann:q:0123456789ab-1": "nothing"})
+    await turns()
+    assert len(tab.status().problems) == len(set(tab.status().problems))
