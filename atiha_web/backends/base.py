@@ -5,7 +5,7 @@ Methods are ``async def``; awaiting one that answers at once costs no turn of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -144,3 +144,17 @@ class Backend:
     """That many random lower-case hex digits, for writers."""
     close: Callable[[], None]
     """Removes every listener and proxy the backend added. Idempotent."""
+    is_mirrored: bool = False
+    """Whether what storage lost may come back at a later start, from a copy beside it."""
+    storage_problems: Callable[[], tuple[str, ...]] = tuple
+    """What people should know of storage now, in words: why ``disk`` cannot be promised."""
+    persist: Callable[[bool], Awaitable[bool]] | None = None
+    """Whether the browser promises to keep the site's data; asks it to, where ``True`` is given.
+
+    ``None`` where nothing throws data away unasked.
+    """
+    send_last: Callable[[Request], None] | None = None
+    """Sends a request of at most 64 KiB that outlives the page; nobody learns of the reply.
+
+    ``None`` where a request cannot outlive its sender.
+    """

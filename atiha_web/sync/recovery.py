@@ -37,7 +37,9 @@ def recover(
     known = {key: text for key, text in mirrored.items() if key != SESSION_KEY or not keys}
     known.update(stored)
     marks = {
-        key.removeprefix(FORGOTTEN): text for key, text in known.items() if key.startswith(FORGOTTEN)
+        key.removeprefix(FORGOTTEN): text
+        for key, text in known.items()
+        if key.startswith(FORGOTTEN)
     }
     kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
     return Recovery(storage=_changes(stored, kept), mirror=_changes(mirrored, kept))
@@ -46,9 +48,7 @@ def recover(
 MIRRORED = MirrorPolicy(prefix="atiha", covers=is_mirrored, recover=recover)
 
 
-def _is_over(
-    key: str, known: Mapping[str, str], marks: Mapping[str, str], now_ms: int
-) -> bool:
+def _is_over(key: str, known: Mapping[str, str], marks: Mapping[str, str], now_ms: int) -> bool:
     if key.startswith(FORGOTTEN):
         return _is_old(known[key], now_ms)
     entry = _ENTRY.match(key)
