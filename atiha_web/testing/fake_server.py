@@ -129,6 +129,8 @@ class Exchange:
     user_id: str
     request: SyncRequest
     reply: SyncReply
+    counter: int
+    """The newest version before."""
 
 
 class RestorableRows(MemoryRows):
@@ -247,8 +249,9 @@ class FakeServer:
             return _problem(426, "unsupported_protocol")
         if len(asked.operations) > MAX_BATCH_OPERATIONS:
             return _problem(413, "too_large")
+        before, _ = await self.rows.poll(user_id, 0, 1)
         reply = await synchronise(self.rows, self.collections, user_id, asked, self.now_ms())
-        self.exchanges.append(Exchange(user_id, asked, reply))
+        self.exchanges.append(Exchange(user_id, asked, reply, before.counter))
         return _reply(200, reply.to_json())
 
     # -- accounts --------------------------------------------------------------------------
