@@ -45,7 +45,7 @@ async def test_a_stopped_server_stops_nobody(devices: Devices, own_demo_server: 
     own_demo_server.stop()
     await viewer.keep("charade-1963")
     await viewer.reload()
-    await expect(viewer.card("charade-1963").first).to_be_visible()
+    await expect(viewer.listed).to_have_attribute("aria-pressed", "true")
     await viewer.rate("charade-1963", 5)
     await expect(viewer.status).to_have_text(re.compile("2 changes kept on this device"))
     own_demo_server.start()

@@ -1,0 +1,91 @@
+"""The page's files as a browser gets them."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.static_files import StaticFiles
+
+WASM = b"\0asm" + bytes(4096)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A small site in the form that `demo.assets` builds."""
+    names = ["pyodide/pyodide.mjs", "pyodide/pyodide.asm.wasm", "vendor/pico.min.css"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(WASM if name.endswith("wasm") else b"/* small */")
+    files = {name: {"bytes": (tmp_path / name).stat().st_size} for name in names}
+    manifest = {"build": "b1", "files": files, "boot": names[:2]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    return tmp_path
+
+
+@pytest.fixture
+def browser(site: Path, tmp_path: Path) -> httpx.AsyncClient:
+    """Asks the application without a socket."""
+    bridge = tmp_path / "bridge.js"
+    bridge.write_text("// bridge")
+    files = StaticFiles(site, bridge, tmp_path / "cache")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(files), base_url="http://demo")
+
+
+@pytest.mark.parametrize("path", ["/", "/boot.js", "/sw.js", "/nothing-here"])
+async def test_every_reply_carries_the_policy(browser: httpx.AsyncClient, path: str) -> None:
+    reply = await browser.get(path)
+    policy = reply.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; ")
+    assert "unsafe-inline" not in policy
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_page_names_versioned_files_that_never_change(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/")
+    assert page.headers["Cache-Control"] == "no-cache"
+    named = re.findall(r'(?:src|href)="(/[^"#]*)"', page.text)
+    assert len(named) >= 8
+    for path in (path for path in named if "/vendor/" not in path):
+        reply = await browser.get(path)
+        assert (reply.status_code, "immutable" in reply.headers["Cache-Control"]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/pyodide/pyodide.mjs", "text/javascript; charset=utf-8"),
+        ("/pyodide/pyodide.asm.wasm", "application/wasm"),
+        ("/app.webmanifest", "application/manifest+json"),
+        ("/atiha/bridge.js", "text/javascript; charset=utf-8"),
+    ],
+)
+async def test_media_types(browser: httpx.AsyncClient, path: str, media_type: str) -> None:
+    assert (await browser.get(path)).headers["Content-Type"] == media_type
+
+
+async def test_large_files_travel_compressed(browser: httpx.AsyncClient) -> None:
+    async with browser.stream("GET", "/pyodide/pyodide.asm.wasm") as reply:
+        raw = b"".join([part async for part in reply.aiter_raw()])
+    assert reply.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(raw) == WASM
+
+
+async def test_what_did_not_change_is_not_sent_again(browser: httpx.AsyncClient) -> None:
+    tag = (await browser.get("/films.json")).headers["ETag"]
+    reply = await browser.get("/films.json", headers={"If-None-Match": tag})
+    assert (reply.status_code, reply.content) == (304, b"")
+
+
+async def test_what_the_service_worker_keeps_is_there(browser: httpx.AsyncClient) -> None:
+    listed = (await browser.get("/assets.json")).json()
+    assert not any(path.startswith("/api") for path in listed["keep"])
+    for path in [*listed["keep"], listed["app"], *(file["url"] for file in listed["download"])]:
+        assert (await browser.get(path)).status_code == 200
+
+
+async def test_only_reading_is_possible(browser: httpx.AsyncClient) -> None:
+    assert (await browser.post("/")).status_code == 405
