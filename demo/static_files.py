@@ -12,10 +12,9 @@ import json
 import mimetypes
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -74,6 +73,11 @@ class Asset:
         gzipped = _gzipped(body, cache / f"{digest}.gz") if suffix in COMPRESSED else None
         return cls(body, media_type or "application/octet-stream", f'W/"{digest}"', gzipped)
 
+    @property
+    def sent(self) -> int:
+        """How many bytes travel."""
+        return len(self.body if self.gzipped is None else self.gzipped)
+
     def response(self, request: Headers, cache_control: str) -> Response:
         """Answer a GET with the headers `request`."""
         headers = {"ETag": self.tag, "Cache-Control": cache_control, "Vary": "Accept-Encoding"}
@@ -108,10 +112,11 @@ class StaticFiles:
         for name, body in page.items():
             if Path(name).suffix in REWRITTEN:
                 page[name] = _with_versions(body, versioned)
-        page["assets.json"] = _asset_list(manifest, version, versioned)
         versioned["/assets.json"] = f"/v/{version}/assets.json"
         cache.mkdir(parents=True, exist_ok=True)
         files = {f"/{name}": Asset.of(name, body, cache) for name, body in (built | page).items()}
+        listed = _asset_list(version, versioned, files, manifest["boot"], built)
+        files["/assets.json"] = Asset.of("assets.json", listed, cache)
         self._current = {**files, "/": files["/index.html"]}
         self._forever = {versioned[path]: file for path, file in files.items() if path in versioned}
 
@@ -133,22 +138,32 @@ class StaticFiles:
         return Response("There is no such page.", 404, {"Cache-Control": "no-cache"})
 
 
-def _asset_list(manifest: Mapping[str, Any], version: str, versioned: Mapping[str, str]) -> bytes:
+def _asset_list(
+    version: str,
+    versioned: Mapping[str, str],
+    files: Mapping[str, Asset],
+    boot: Iterable[str],
+    built: Iterable[str],
+) -> bytes:
     """What boot.js loads and sw.js keeps."""
-    files, boot = manifest["files"], manifest["boot"]
-    vendored = [name for name in files if name.startswith("vendor/")]
-    built = {f"/{name}" for name in files}
-    page = [path for name, path in versioned.items() if name not in built and name != "/sw.js"]
-    kept = [versioned[f"/{name}"] for name in [*boot, *vendored]]
+    started = [f"/{name}" for name in boot]
+    not_kept = {f"/{name}" for name in built} | {"/sw.js"}
+    page = [path for path in versioned if path not in not_kept]
+    vendored = [path for path in versioned if path.startswith("/vendor/")]
     listed = {
         "version": version,
         "pyodide": versioned["/pyodide/pyodide.mjs"].removesuffix("pyodide.mjs"),
         "packages": ["atiha-web"],
         "app": versioned["/app.zip"],
         "download": [
-            {"url": versioned[f"/{name}"], "bytes": files[name]["bytes"]} for name in boot
+            {"url": versioned[path], "bytes": len(files[path].body), "sent": files[path].sent}
+            for path in started
         ],
-        "keep": ["/", "/atiha/bridge.js", f"/v/{version}/assets.json", *page, *kept],
+        "keep": [
+            "/",
+            "/atiha/bridge.js",
+            *(versioned[path] for path in [*page, *started, *vendored]),
+        ],
     }
     return json.dumps(listed).encode()
 

@@ -59,9 +59,11 @@ function paintLastKnown(films) {
   performance.mark("atiha:painted");
 }
 
-// Reads every file once, so that the browser's cache has it, and tells how many bytes came.
+// Reads every file once, so that the browser's cache has it, and tells how many bytes came:
+// `sent` of them travel for the `bytes` that a file has, since most files are compressed.
 async function download(files) {
-  const total = files.reduce((sum, file) => sum + file.bytes, 0);
+  const ending = new AbortController();
+  const total = files.reduce((sum, file) => sum + file.sent, 0);
   const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
   let received = 0;
   const count = (bytes) => {
@@ -69,14 +71,20 @@ async function download(files) {
     byId("boot-progress").value = (100 * received) / total;
     byId("boot-words").textContent = `Loading Python: ${megabytes(received)} of ${megabytes(total)} MB`;
   };
-  await Promise.all(files.map(async (file) => {
-    const response = await fetch(file.url);
+  const read = async (file) => {
+    const response = await fetch(file.url, { signal: ending.signal });
     if (!response.ok) throw new Error(`${response.status} for ${file.url}`);
     const reader = response.body.getReader();
     for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      count(chunk.value.byteLength);
+      count((chunk.value.byteLength * file.sent) / file.bytes);
     }
-  }));
+  };
+  try {
+    await Promise.all(files.map(read));
+  } catch (error) {
+    ending.abort();
+    throw error;
+  }
 }
 
 async function startPython(assets, films) {
