@@ -26,7 +26,9 @@ from atiha_web.sync.merge import (
 from atiha_web.sync.operation import check_json, check_key, check_size, record_id
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_FILLED_IN = frozenset({"id", "userId", "createdAt", "updatedAt", FIELDS})
+FILLED_IN = frozenset({"id", "userId", "createdAt", "updatedAt", FIELDS})
+"""The members of a row that are filled in on reading and ignored on writing."""
+
 _CREATED_AT = "createdAt"
 
 
@@ -43,6 +45,8 @@ class Collection:
         schema: number of the model's current shape, raised when it changes incompatibly.
         upgrade: ``upgrade(data, from_schema)`` turns older data into the current shape.
         list_name: the member that holds the rows in REST replies; the name unless told otherwise.
+        path: where it is below ``/api/users/<user id>`` in REST; the slug unless told otherwise,
+            empty for the user's own resource.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Collection:
     schema: int = 1
     upgrade: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
     list_name: str = ""
+    path: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -65,6 +70,11 @@ class Collection:
     def slug(self) -> str:
         """Its name in URLs: ``watch-history`` for ``watch_history``."""
         return self.name.replace("_", "-")
+
+    def endpoint(self, user_id: str) -> str:
+        """The path of a user's records in REST."""
+        path = self.slug if self.path is None else self.path
+        return f"/api/users/{user_id}/{path}".rstrip("/")
 
     @property
     def single(self) -> bool:
@@ -138,7 +148,7 @@ class Collection:
         payload = {
             name: value
             for name, value in payload.items()
-            if name not in _FILLED_IN and name != self.key_alias
+            if name not in FILLED_IN and name != self.key_alias
         }
         created_at = given.get(_CREATED_AT, given.get("created_at"))
         if created_at is not None:
@@ -168,7 +178,7 @@ class Collection:
         """
         row = self.row(user_id, key, state)
         if not issubclass(self.model, models.Record):
-            row = {name: value for name, value in row.items() if name not in _FILLED_IN}
+            row = {name: value for name, value in row.items() if name not in FILLED_IN}
         try:
             return self.model.model_validate(row)
         except ValidationError as error:
@@ -195,6 +205,10 @@ class Registry(Mapping[str, Collection]):
         except KeyError:
             known = ", ".join(self._collections)
             raise UnknownCollectionError(f"no collection {name!r}; declared are: {known}") from None
+
+    def find(self, name: str) -> Collection | None:
+        """The collection of this name, ``None`` where nobody declared it."""
+        return self._collections.get(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._collections
@@ -248,7 +262,11 @@ BUILT_IN = (
     Collection("favorites", models.Favorite),
     Collection("ratings", models.Rating),
     Collection(
-        "profile", models.UserProfile, key="user_id", policy=PerField(nested=("preferences",))
+        "profile",
+        models.UserProfile,
+        key="user_id",
+        policy=PerField(nested=("preferences",)),
+        path="",
     ),
 )
 """The collections every client and server knows. An app adds its own beside them."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from urllib.parse import quote
 
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.operation import Operation, check_operation, dump_json
+from atiha_web.sync.operation import Call, Operation, check_operation, dump_json
 from atiha_web.sync.replica import Quarantined
 
 SESSION_KEY = "atiha_session"
@@ -68,8 +68,12 @@ class Names:
 
 
 def encode_operation(operation: Operation) -> str:
-    """The stored text of a pending operation; its id is in the key."""
-    return dump_json(_members(operation))
+    """The stored text of a pending operation; its id is in the key.
+
+    ``[collection, key, data, timestamp, schema]``, and where the operation carries a call of a
+    REST server a sixth member: ``[type, endpoint, fields]``.
+    """
+    return dump_json([*_members(operation), *_call_members(operation)])
 
 
 def decode_operation(operation_id: str, text: str) -> Operation:
@@ -78,12 +82,14 @@ def decode_operation(operation_id: str, text: str) -> Operation:
     Raises:
         InvalidDataError: it is not what ``encode_operation`` writes.
     """
-    return _operation(operation_id, _load(text, 5))
+    members = _load(text, 5)
+    return _operation(operation_id, members[:5], members[5:])
 
 
 def encode_quarantined(entry: Quarantined) -> str:
     """The stored text of a refused operation with its reason."""
-    return dump_json([*_members(entry.operation), entry.code, entry.message])
+    operation = entry.operation
+    return dump_json([*_members(operation), entry.code, entry.message, *_call_members(operation)])
 
 
 def decode_quarantined(operation_id: str, text: str) -> Quarantined:
@@ -92,8 +98,10 @@ def decode_quarantined(operation_id: str, text: str) -> Quarantined:
     Raises:
         InvalidDataError: it is not what ``encode_quarantined`` writes.
     """
-    *members, code, message = _load(text, 7)
-    return Quarantined(_operation(operation_id, members), str(code), str(message))
+    members = _load(text, 7)
+    code, message = members[5:7]
+    operation = _operation(operation_id, members[:5], members[7:])
+    return Quarantined(operation, str(code), str(message))
 
 
 def _members(operation: Operation) -> list[object]:
@@ -106,17 +114,23 @@ def _members(operation: Operation) -> list[object]:
     ]
 
 
+def _call_members(operation: Operation) -> list[object]:
+    call = operation.call
+    return [] if call is None else [[call.type, call.endpoint, call.fields]]
+
+
 def _load(text: str, length: int) -> list[object]:
+    """A list of ``length`` members, or of one more: the call."""
     try:
         members = json.loads(text)
     except ValueError as error:
         raise InvalidDataError(f"a stored operation is not JSON: {text!r:.80}") from error
-    if not isinstance(members, list) or len(members) != length:
+    if not isinstance(members, list) or len(members) not in (length, length + 1):
         raise InvalidDataError(f"a stored operation has another form: {text!r:.80}")
     return members
 
 
-def _operation(operation_id: str, members: list[object]) -> Operation:
+def _operation(operation_id: str, members: list[object], rest: list[object]) -> Operation:
     collection, key, data, timestamp, schema = members
     well_formed = (
         isinstance(collection, str)
@@ -127,6 +141,16 @@ def _operation(operation_id: str, members: list[object]) -> Operation:
     )
     if not well_formed:
         raise InvalidDataError(f"the stored operation {operation_id!r:.80} has another form")
-    operation = Operation(operation_id, collection, key, data, timestamp, schema)  # type: ignore[arg-type]  # checked above
+    call = _call(operation_id, rest[0]) if rest else None
+    operation = Operation(operation_id, collection, key, data, timestamp, schema, call)  # type: ignore[arg-type]  # checked above
     check_operation(operation)
     return operation
+
+
+def _call(operation_id: str, members: object) -> Call:
+    match members:
+        case ["create" | "update" | "delete" as kind, str(endpoint), None]:
+            return Call(kind, endpoint)
+        case ["create" | "update" | "delete" as kind, str(endpoint), list(fields)]:
+            return Call(kind, endpoint, tuple(map(str, fields)))
+    raise InvalidDataError(f"the stored operation {operation_id!r:.80} has another form")

@@ -22,6 +22,7 @@ from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, write_views
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
+from atiha_web.sync.resolution import MERGED, Resolution
 from atiha_web.sync.stored_views import StoredViews
 
 logger = logging.getLogger("atiha_web")
@@ -40,13 +41,19 @@ class Made:
 class LocalReplica:
     """What this device holds of one user."""
 
-    def __init__(self, backend: Backend, registry: Registry, user_id: str) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        user_id: str,
+        resolution: Resolution = MERGED,
+    ) -> None:
         self.backend = backend
         self.registry = registry
         self.user_id = user_id
         self.names = Names(user_id)
         self.clock = CorrectedClock(backend.now_ms, backend.random_hex(hlc.WRITER_DIGITS))
-        self.memory = Replica(registry)
+        self.memory = Replica(registry, resolution)
         self.store = LocalStore(
             backend.storage,
             self.names,

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from atiha_web.errors import InvalidDataError, OperationTooLargeError
 from atiha_web.sync import hlc
@@ -28,12 +28,31 @@ class RecordKey(NamedTuple):
     key: str
 
 
+OperationType = Literal["create", "update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How a REST server is told of an operation, where its collection alone does not say.
+
+    ``endpoint`` is empty where it is the collection's own. ``fields`` names what an update
+    changes; ``None`` for all that the operation states.
+    """
+
+    type: OperationType
+    endpoint: str = ""
+    fields: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A full statement of one record, or its deletion (``data`` is ``None``).
 
     ``id`` is ``<writer>-<n>``, ``timestamp`` 28 hex digits (see ``hlc``), ``data`` the record as
     JSON without its key, ``schema`` the number of the collection's schema it was written under.
+
+    For an endpoint of which no collection is declared, ``call`` holds the endpoint, ``collection``
+    is its path and ``data`` whatever was stated, for a deletion what it names.
     """
 
     id: str
@@ -42,6 +61,7 @@ class Operation:
     data: Mapping[str, Any] | None
     timestamp: str
     schema: int = 1
+    call: Call | None = None
 
     @property
     def record(self) -> RecordKey:

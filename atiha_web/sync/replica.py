@@ -6,6 +6,7 @@ Pure: no I/O, no clock. The engine applies here what it has already made durable
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from atiha_web.sync.digest import EMPTY, row_digest
 from atiha_web.sync.merge import LastWriteWins, MergePolicy, State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import Change
+from atiha_web.sync.resolution import MERGED, Resolution
 
 _FALLBACK = LastWriteWins()
 
@@ -124,8 +126,13 @@ class CollectionView(Mapping[str, State]):
 class Replica:
     """Base, pending and quarantined operations of one user, and the views they amount to."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, resolution: Resolution = MERGED) -> None:
         self.registry = registry
+        self.resolution = resolution
+        self.latest = ""
+        """The newest timestamp of any operation seen."""
+        self.settled: Counter[str] = Counter()
+        """How many operations have left the journal, by collection."""
         self.base = Base()
         self.pending: dict[str, Operation] = {}
         self.quarantine: dict[str, Quarantined] = {}
@@ -157,8 +164,7 @@ class Replica:
         if operations:
             policy = policy_of(self.registry, record.collection)
             for operation in operations:
-                lifted = policy.lift(operation.timestamp, operation.data)
-                state = lifted if state is None else policy.merge(state, lifted)
+                state = self.resolution.apply(policy, state, operation)
         return state
 
     def newest_timestamp(self, record: RecordKey) -> str | None:
@@ -181,12 +187,10 @@ class Replica:
     def covered_by(self, operation: Operation) -> list[Operation]:
         """Pending operations that say nothing beyond what ``operation`` says."""
         policy = policy_of(self.registry, operation.collection)
-        newer = policy.lift(operation.timestamp, operation.data)
         return [
             older
             for older in self._by_record.get(operation.record, ())
-            if older.id != operation.id
-            and policy.merge(policy.lift(older.timestamp, older.data), newer) == newer
+            if older.id != operation.id and self.resolution.covers(policy, operation, older)
         ]
 
     def pending_for(self, record: RecordKey) -> list[Operation]:
@@ -206,6 +210,7 @@ class Replica:
         gone = [self.pending[name] for name in operation_ids if name in self.pending]
         for operation in gone:
             self._unindex(operation)
+            self.settled[operation.collection] += 1
         self.refresh(operation.record for operation in gone)
 
     def refresh(self, records: Iterable[RecordKey]) -> bool:
@@ -221,6 +226,7 @@ class Replica:
 
     def _index(self, operation: Operation) -> None:
         self.pending[operation.id] = operation
+        self.latest = max(self.latest, operation.timestamp)
         siblings = self._by_record.setdefault(operation.record, [])
         insort(siblings, operation, key=lambda item: (item.timestamp, item.id))
 

@@ -6,10 +6,11 @@ so that a write costs one new entry and a join, however long the list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 
-from atiha_web.collections import Collection, iso
+from atiha_web.collections import Collection, Registry, iso
+from atiha_web.sync.calls import call_of, seed_data
 from atiha_web.sync.journal import QUEUE_KEY, Names
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, dump_json
@@ -78,28 +79,17 @@ class StoredViews:
         return _array([text for _, text in kept.values()])
 
     def _seed_shape(self, operation: Operation) -> dict[str, object]:
-        collection = self._replica.registry.get(operation.collection)
-        slug = collection.slug if collection else operation.collection
-        return seed_operation(
-            operation,
-            user_id=self._names.user_id,
-            endpoint=f"/api/users/{self._names.user_id}/{slug}",
-            key_alias=collection.key_alias if collection else "key",
-            known=lambda: operation.record in self._replica.base.rows,
-        )
+        return seed_operation(operation, self._replica.registry, self._names.user_id)
 
 
-def seed_operation(
-    operation: Operation, *, user_id: str, endpoint: str, key_alias: str, known: Callable[[], bool]
-) -> dict[str, object]:
-    """An operation in the seed's shape; ``known`` tells whether the server has the record."""
-    data: Mapping[str, object] = operation.data or {}
-    kind = "delete" if operation.data is None else "update" if known() else "create"
+def seed_operation(operation: Operation, registry: Registry, user_id: str) -> dict[str, object]:
+    """An operation in the seed's shape."""
+    call = call_of(operation, registry, user_id)
     return {
         "id": operation.id,
-        "type": kind,
-        "endpoint": endpoint,
-        "data": {key_alias: operation.key, **data},
+        "type": call.type,
+        "endpoint": call.endpoint,
+        "data": seed_data(operation, registry),
         "timestamp": iso(operation.timestamp),
         "userId": user_id,
     }
