@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from atiha_web.errors import InvalidDataError
+
 Data = Mapping[str, Any]
 
 FIELDS = "fields"
@@ -159,10 +161,16 @@ class PerField(LastWriteWins):
         self.nested = nested
 
     def lift(self, timestamp: str, data: Data | None) -> State:
-        """Stamp each field of the operation."""
+        """Stamp each field of the operation.
+
+        Raises:
+            InvalidDataError: a nested field is no object.
+        """
         if data is None:
             return State(timestamp, None)
-        return State(timestamp, {**data, FIELDS: dict.fromkeys(self._flatten(data), timestamp)})
+        values = self._flatten(data)
+        stamps = dict.fromkeys(values, timestamp)
+        return State(timestamp, {**self._unflatten(values), FIELDS: stamps})
 
     def merge(self, a: State, b: State) -> State:
         """The newest value of each field not older than the last deletion."""
@@ -180,7 +188,7 @@ class PerField(LastWriteWins):
                 stamps[name] = pair[0]
                 values[name] = (values_a, values_b)[pair[2]].get(name)
         timestamp = max(a.timestamp, b.timestamp)
-        if not values:
+        if timestamp == floor:
             return State(timestamp, None)
         return State(timestamp, {**self._unflatten(values), FIELDS: stamps})
 
@@ -193,6 +201,8 @@ class PerField(LastWriteWins):
         flat: dict[str, Any] = {}
         for name, value in data.items():
             if name in self.nested:
+                if value is not None and not isinstance(value, Mapping):
+                    raise InvalidDataError(f"{name} is an object, not {value!r:.80}")
                 flat |= {f"{name}.{inner}": item for inner, item in (value or {}).items()}
             elif name != FIELDS:
                 flat[name] = value
