@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,14 +16,22 @@ from pydantic import BaseModel
 from atiha_web.backends.auto import StorageChoice, choose_backend
 from atiha_web.backends.base import Backend, StorageChange
 from atiha_web.collections import BUILT_IN, Collection, Registry
-from atiha_web.errors import ClosedError, InvalidDataError, NotSignedInError, TransportError
+from atiha_web.errors import (
+    ClosedError,
+    InvalidDataError,
+    NotSignedInError,
+    SaveError,
+    TransportError,
+)
 from atiha_web.services.user_database import AccountApi, Pending, UserDatabase
 from atiha_web.services.user_profile import UserProfileService
 from atiha_web.sync.engine import Write
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import SESSION_KEY
 from atiha_web.sync.operation import dump_json, is_user_id
+from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.reconciler import Conflict
+from atiha_web.sync.recovery import MIRRORED
 from atiha_web.sync.service import SyncService
 from atiha_web.sync.status import Status, SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
@@ -82,6 +92,7 @@ class Client:
         self._api = AccountApi(backend.transport, base_url, self._headers)
         self._unsubscribe = backend.storage.subscribe(self._on_storage)
         self._unlisten = backend.environment.subscribe(self._on_signal)
+        self._persistence = Persistence(backend)
         self._closed = False
         self.service = SyncService(
             backend, registry, base_url, headers=self._headers, current=lambda: self._current
@@ -104,9 +115,10 @@ class Client:
     @property
     def status(self) -> Status:
         """How things stand now."""
+        persisted = self._persistence.granted
         if self._current is None:
-            return Status(online=self._backend.environment.online())
-        return self._current.status()
+            return Status(online=self._backend.environment.online(), persisted=persisted)
+        return replace(self._current.status(), persisted=persisted)
 
     @property
     def signed_in(self) -> Synchronizer:
@@ -246,6 +258,8 @@ class Client:
                 await current.engine.local.remove_views()
                 if pending == "discard":
                     await current.engine.local.erase()
+            with suppress(SaveError):
+                await self._backend.storage.flush("disk")
             await self._end_session()
             self._token = None
 
@@ -275,9 +289,17 @@ class Client:
                 headers=self._headers,
                 interval=self._interval,
             )
+            [session] = await self._backend.storage.read([SESSION_KEY])
+            if _session_user(session) == user_id:
+                synchronizer.engine.local.session = session
             await synchronizer.start(background=self._background)
             self._current = synchronizer
+            self._spawn(self._settle_persistence())
             self._relay = asyncio.create_task(self._relay_changes(synchronizer))
+        self._statuses.notify()
+
+    async def _settle_persistence(self) -> None:
+        await self._persistence.settle()
         self._statuses.notify()
 
     async def _stop(self) -> Synchronizer | None:
@@ -390,7 +412,9 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         _check(base_url, user_id, interval)
         client = Client(
             backend
-            or await choose_backend(storage=storage, base_url=base_url, bridge_url=bridge_url),
+            or await choose_backend(
+                storage=storage, base_url=base_url, bridge_url=bridge_url, mirror=MIRRORED
+            ),
             Registry([*BUILT_IN, *collections]),
             base_url.rstrip("/"),
             interval=interval,

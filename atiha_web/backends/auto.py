@@ -6,6 +6,7 @@ import os
 import sys
 
 from atiha_web.backends.base import Backend, Transport
+from atiha_web.backends.mirror import MirrorPolicy
 from atiha_web.errors import InvalidDataError, PlatformError
 
 StorageChoice = str | os.PathLike[str]
@@ -38,6 +39,7 @@ async def choose_backend(
     storage: StorageChoice | None = None,
     base_url: str = "",
     bridge_url: str | None = None,
+    mirror: MirrorPolicy | None = None,
 ) -> Backend:
     """Open the backend of this platform.
 
@@ -47,6 +49,8 @@ async def choose_backend(
             ``window.localStorage`` in a page, the user-data folder on CPython.
         base_url: Whose data it is: each server has a folder of its own inside ``storage``.
         bridge_url: Where the page's origin serves ``bridge.js``; see ``page.load_bridge``.
+        mirror: What a page keeps a second copy of, as a browser may be killed before its storage
+            reaches the disk.
 
     Raises:
         InvalidDataError: no storage has that name, or ``base_url`` is none.
@@ -61,7 +65,7 @@ async def choose_backend(
         from atiha_web.backends.page import page_backend  # noqa: PLC0415
 
         memory = MemoryStorage() if storage == "memory" else None
-        return await page_backend(storage=memory, bridge_url=bridge_url)
+        return await page_backend(storage=memory, bridge_url=bridge_url, mirror=mirror)
     if is_in_worker():
         raise PlatformError(
             "there is no storage for Python in a worker yet: run Pyodide on the page's main thread"

@@ -40,7 +40,7 @@ class Mirror(Protocol):
         effect in the order in which they were begun. Idempotent.
 
         Raises:
-            StorageError: nothing of it took effect.
+            StorageError: some of it took no effect.
         """
         ...
 
@@ -91,7 +91,6 @@ class MirroredStorage:
         self._confirmed = 0
         self._transaction: asyncio.Task[None] | None = None
 
-    @property
     def problems(self) -> tuple[str, ...]:
         """What people should know: why ``disk`` cannot be promised, what found no room."""
         return tuple(filter(None, (self._trouble, self._unrecovered)))
@@ -99,7 +98,7 @@ class MirroredStorage:
     async def open(self, opening: Awaitable[Mirror], now_ms: int) -> None:
         """Take the mirror that is being opened, and bring back what storage has lost.
 
-        Where it does not open within 2 s storage goes on without; ``problems`` says so.
+        Where it does not open within 2 s storage goes on without; ``problems()`` says so.
 
         Raises:
             StorageUnavailableError: storage itself cannot be used.
@@ -233,7 +232,9 @@ class MirroredStorage:
         self._collect(recovery.mirror)
 
     def _say(self, reason: str) -> None:
-        self._trouble = f"{reason}: what is not sent yet survives the page, but not yet a browser that is killed"
+        self._trouble = (
+            f"{reason}: what is not sent yet survives the page, but a killed browser may lose it"
+        )
         logger.warning("%s", self._trouble)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     ExitStack,
@@ -35,6 +35,8 @@ from atiha_web.backends.base import (
 )
 from atiha_web.backends.listeners import Listeners
 from atiha_web.backends.memory import random_hex, system_clock
+from atiha_web.backends.mirror import MirroredStorage, MirrorPolicy
+from atiha_web.backends.page_mirror import PageMirror
 from atiha_web.errors import (
     NetworkError,
     PlatformError,
@@ -45,7 +47,7 @@ from atiha_web.errors import (
     StorageUnavailableError,
 )
 
-BRIDGE_VERSION = 1
+BRIDGE_VERSION = 2
 CHANGES_PER_CALL = 5_000
 """Browsers bound the number of arguments of one call; none below 65,535."""
 LONGEST_TIMER = 2**31 - 1
@@ -176,6 +178,12 @@ class PageTransport:
             js_exchange.cancel()
         return _response(request, js_reply)
 
+    def send_last(self, request: Request) -> None:
+        """See ``Backend.send_last``; the browser bounds all of them under way to 64 KiB."""
+        self._js_bridge.sendLast(
+            request.url, request.method, json.dumps(dict(request.headers)), to_js(request.body)
+        )
+
     async def close(self) -> None:
         """Nothing to release: the browser owns the connections."""
 
@@ -203,6 +211,7 @@ async def page_backend(
     storage: Storage | None = None,
     bridge_url: str | None = None,
     js_window: JsProxy | None = None,
+    mirror: MirrorPolicy | None = None,
 ) -> Backend:
     """Open the page as a backend.
 
@@ -210,6 +219,8 @@ async def page_backend(
         storage: What to use in place of ``localStorage``, for instance a ``MemoryStorage``.
         bridge_url: Where ``bridge.js`` is served; see ``load_bridge``.
         js_window: Another window of this origin, such as an iframe's; this one by default.
+        mirror: What of ``localStorage`` to keep in the browser's database too, and how to bring it
+            back; without it ``disk`` is not promised.
 
     Raises:
         StorageUnavailableError: the browser blocks ``localStorage`` for this site.
@@ -217,9 +228,15 @@ async def page_backend(
     """
     js_bridge = await load_bridge(bridge_url, js_window)
     local, environment = PageStorage(js_bridge), PageEnvironment(js_bridge)
+    transport = PageTransport(js_bridge)
+    mirrored = None
+    opened = ExitStack()
     if storage is None:
         # Fails now where the browser refuses, and makes it send us the events of other documents.
         await local.read(["atiha_session"])
+        if mirror is not None:
+            mirrored = await _mirrored(js_bridge, local, mirror)
+            opened.callback(mirrored.close)
 
     def hear(what: str, key: str | None = None, value: str | None = None) -> None:
         if what == "storage":
@@ -228,18 +245,40 @@ async def page_backend(
             environment.signal(what)
 
     js_hear = create_proxy(hear)
-    opened = ExitStack()
     opened.callback(js_hear.destroy)
     opened.callback(js_bridge.listen(js_hear))
     return Backend(
-        storage=local if storage is None else storage,
-        transport=PageTransport(js_bridge),
+        storage=storage or mirrored or local,
+        transport=transport,
         environment=environment,
         now_ms=system_clock,
         random=random.random,
         random_hex=random_hex,
         close=opened.close,
+        is_mirrored=mirrored is not None,
+        storage_problems=tuple if mirrored is None else mirrored.problems,
+        persist=None if storage is not None else _persist(js_bridge),
+        send_last=transport.send_last,
     )
+
+
+async def _mirrored(
+    js_bridge: JsProxy, local: PageStorage, policy: MirrorPolicy
+) -> MirroredStorage:
+    mirrored = MirroredStorage(local, policy)
+    try:
+        await mirrored.open(PageMirror.open(js_bridge, mirrored.lose), system_clock())
+    except StorageError:
+        mirrored.close()
+        raise
+    return mirrored
+
+
+def _persist(js_bridge: JsProxy) -> Callable[[bool], Awaitable[bool]]:
+    async def persist(ask: bool) -> bool:
+        return bool(await js_bridge.persisted(ask))
+
+    return persist
 
 
 async def load_bridge(bridge_url: str | None = None, js_window: JsProxy | None = None) -> JsProxy:

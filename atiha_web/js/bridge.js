@@ -102,6 +102,85 @@
     return { reply: exchange(), cancel: () => ending.abort() };
   }
 
+  // Sends one request that may outlive the page. Nobody waits for its reply.
+  function sendLast(url, method, headers, body) {
+    const options = { method, body, keepalive: true, credentials: "same-origin", cache: "no-store" };
+    fetch(url, { ...options, headers: JSON.parse(headers) }).catch(() => {});
+  }
+
+  // Whether the browser promises not to throw the site's data away; `ask` asks for it.
+  async function persisted(ask) {
+    const { storage } = navigator;
+    try {
+      return (await storage.persisted()) || (ask && (await storage.persist()));
+    } catch {
+      // No secure context, or a window whose data the browser throws away anyway.
+      return false;
+    }
+  }
+
+  // Opens a database that mirrors some of localStorage: texts by key. `opened` settles with
+  // nothing, or with what failed; `gone(reason)` is called when the browser takes it away.
+  function openMirror(name, gone) {
+    const STORE = "entries";
+    const failed = ({ name, message }) => ({ name, message });
+    let database;
+    let closed = false;
+    const close = () => {
+      closed = true;
+      database?.close();
+    };
+    const take = (result) => {
+      database = result;
+      if (closed) return database.close();
+      database.onclose = () => gone("the browser closed its database");
+      database.onversionchange = () => {
+        close();
+        gone("the browser's database was deleted");
+      };
+    };
+    const opened = new Promise((resolve) => {
+      try {
+        const opening = window.indexedDB.open(name, 1);
+        opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+        opening.onerror = () => resolve(failed(opening.error));
+        opening.onsuccess = () => resolve(take(opening.result));
+      } catch (error) {
+        // Some browsers have no database, or refuse it, in private windows.
+        resolve(failed(error));
+      }
+    });
+
+    // Settles once the transaction is durable, with what `use` asked for or with what failed.
+    const transaction = (mode, use) =>
+      new Promise((resolve) => {
+        try {
+          const running = database.transaction(STORE, mode);
+          const requests = use(running.objectStore(STORE));
+          running.oncomplete = () => resolve({ results: requests.map(({ result }) => result) });
+          running.onabort = () => resolve(failed(running.error ?? new Error("it was closed")));
+        } catch (error) {
+          resolve(failed(error));
+        }
+      });
+
+    return {
+      opened,
+      close,
+      read: () => transaction("readonly", (entries) => [entries.getAllKeys(), entries.getAll()]),
+      // apply(key, value, …): as `write` takes them.
+      apply: (...pairs) =>
+        transaction("readwrite", (entries) => {
+          for (let at = 0; at < pairs.length; at += 2) {
+            const [key, value] = [pairs[at], pairs[at + 1]];
+            if (value === undefined) entries.delete(key);
+            else entries.put(value, key);
+          }
+          return [];
+        }),
+    };
+  }
+
   // Forwards what happens to `listener(what, key, value)`: "storage", "online", "offline",
   // "visible" or "hidden". Returns a function that stops it.
   function listen(listener) {
@@ -124,12 +203,15 @@
 
   globalThis.atihaBridge = Object.freeze({
     // Counted up when Python and this file must change together: a cache may hold an older file.
-    version: 1,
+    version: 2,
     read,
     write,
     keys,
     lock,
     request,
+    sendLast,
+    persisted,
+    openMirror,
     listen,
     online: () => navigator.onLine,
   });

@@ -17,7 +17,7 @@ from atiha_web.errors import ClosedError, StorageFullError
 from atiha_web.sync import hlc
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.hub import Hub
-from atiha_web.sync.journal import Names
+from atiha_web.sync.journal import SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, write_views
 from atiha_web.sync.operation import Operation, RecordKey
@@ -72,6 +72,8 @@ class LocalReplica:
         self.problems: list[str] = []
         self.storage_full = False
         self.last_sync: datetime | None = None
+        self.session: str | None = None
+        """What storage said of who is signed in, where it named this user."""
         self._views = StoredViews(self.memory, self.names)
         self._times = LastSync(backend.storage)
         self._closed = False
@@ -241,6 +243,8 @@ class LocalReplica:
         await self.store.restore(
             self.memory.base, self.memory.pending.values(), self.memory.quarantine.values()
         )
+        if self.session is not None:
+            await self.backend.storage.write({SESSION_KEY: self.session})
 
     async def erase(self) -> None:
         """Remove all of this user's data from this device."""

@@ -9,7 +9,7 @@ in both.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from atiha_web.backends.mirror import MirrorPolicy, Recovery
 from atiha_web.sync.journal import FORGOTTEN, SESSION_KEY
@@ -36,11 +36,7 @@ def recover(
     # Who signed out left other keys behind; only storage that was cleared has nothing at all.
     known = {key: text for key, text in mirrored.items() if key != SESSION_KEY or not keys}
     known.update(stored)
-    marks = {
-        key.removeprefix(FORGOTTEN): text
-        for key, text in known.items()
-        if key.startswith(FORGOTTEN)
-    }
+    marks = {key.removeprefix(FORGOTTEN) for key in known if key.startswith(FORGOTTEN)}
     kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
     return Recovery(storage=_changes(stored, kept), mirror=_changes(mirrored, kept))
 
@@ -48,7 +44,7 @@ def recover(
 MIRRORED = MirrorPolicy(prefix="atiha", covers=is_mirrored, recover=recover)
 
 
-def _is_over(key: str, known: Mapping[str, str], marks: Mapping[str, str], now_ms: int) -> bool:
+def _is_over(key: str, known: Mapping[str, str], marks: Container[str], now_ms: int) -> bool:
     if key.startswith(FORGOTTEN):
         return _is_old(known[key], now_ms)
     entry = _ENTRY.match(key)

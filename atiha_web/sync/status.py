@@ -33,7 +33,10 @@ class Status:
         last_sync: when the last cycle succeeded, UTC; ``None`` before the first.
         message: what is wrong, in words for people; empty when nothing is.
         clock_offset_ms: how far the server's clock is ahead of ours, in ms.
-        problems: what could not be read from storage, in words.
+        problems: what is wrong with storage, in words: what could not be read, why a level of
+            durability cannot be promised.
+        persisted: whether the browser promises not to throw this site's data away when it runs out
+            of room; ``None`` where nothing does so, or before it answered.
     """
 
     state: SyncState = "idle"
@@ -46,6 +49,7 @@ class Status:
     message: str = ""
     clock_offset_ms: int = 0
     problems: tuple[str, ...] = ()
+    persisted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Pages:
     def __init__(self, server: OriginServer, bridge: bytes) -> None:
         self._server = server
         self._serve("/atiha/bridge.js", bridge, "text/javascript")
-        self._serve("/stale.js", bridge.replace(b"version: 1,", b"version: 0,"), "text/javascript")
+        self._serve("/stale.js", bridge.replace(b"version: 2,", b"version: 0,"), "text/javascript")
 
     def show(self, head: str = "", policy: str = STRICT) -> str:
         """The URL of a page with something in its head."""
@@ -104,7 +104,7 @@ def test_without_a_policy_it_comes_out_of_the_wheel(selenium: Any, pages: Pages)
 
 def test_a_careful_page_without_it_is_told_what_to_do(selenium: Any, pages: Pages) -> None:
     told = load(selenium, pages.show(), "/missing.js")
-    assert told.startswith("refused: bridge.js of version 1 could not be loaded")
+    assert told.startswith("refused: bridge.js of version 2 could not be loaded")
     assert '<script src="/atiha/bridge.js"></script>' in told
 
 
