@@ -26,11 +26,17 @@ class BatchLimit:
 
 
 def next_batch(
-    pending: Iterable[Operation], limit: int, held: Container[str] = ()
+    pending: Iterable[Operation],
+    limit: int,
+    held: Container[str] = (),
+    size: int = MAX_BATCH_BYTES,
 ) -> list[Operation]:
-    """The oldest operations that fit, at least one; ``held`` names those not to send now."""
+    """The oldest operations that fit, at least one; ``held`` names those not to send now.
+
+    ``size`` is that of the whole request, in bytes.
+    """
     batch: list[Operation] = []
-    room = MAX_BATCH_BYTES - _ENVELOPE_BYTES
+    room = size - _ENVELOPE_BYTES
     for operation in pending:
         if operation.id in held:
             continue

@@ -16,8 +16,8 @@ from atiha_web.sync.batches import BatchLimit, encode, next_batch
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome, classify
-from atiha_web.sync.protocol import PROTOCOL, SyncReply, SyncRequest
-from atiha_web.sync.reconciler import Applied, Reconciler
+from atiha_web.sync.protocol import MAX_BATCH_OPERATIONS, PROTOCOL, SyncReply, SyncRequest
+from atiha_web.sync.reconciler import Applied, Asked, Reconciler
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.status import SyncReport
 
@@ -28,6 +28,8 @@ FAST_TRY_DELAY = 0.2
 HOLD_SECONDS = 60.0
 MAX_CLOCK_ROUNDS = 3
 REQUEST_TIMEOUT = 10.0
+PARTING_BYTES = 48 * 1024
+"""Browsers let requests of 64 KiB in all outlive their page."""
 
 
 class CycleFailedError(AtihaError):
@@ -69,14 +71,20 @@ class SyncCycle:
     ) -> None:
         self._local = local
         self._reconciler = reconciler
-        self.in_flight = 0
         self.progress = 0
         """Grows whenever the server acknowledged something."""
         self._url = f"{base_url}/api/users/{local.user_id}/sync"
         self._headers = headers
         self._limit = BatchLimit()
         self._held: dict[str, float] = {}
+        self._carried: set[str] = set()
+        self._parted: set[str] = set()
         self._turn = asyncio.Lock()
+
+    @property
+    def in_flight(self) -> int:
+        """How many operations the request under way carries."""
+        return len(self._carried)
 
     async def run(self) -> SyncReport:
         """One whole cycle under the lock all tabs share.
@@ -94,6 +102,28 @@ class SyncCycle:
             await self._local.note_synced()
         return report
 
+    def parting_request(self) -> Request | None:
+        """What to send in the page's last moment, built at once; ``None`` where nothing is left.
+
+        It carries the oldest operations that no request carries, each of them once until
+        ``came_back``. Nobody needs its reply: they stay pending, and are sent again.
+        """
+        local = self._local
+        if not local.clock.measured:
+            return None
+        spared = self._held_now() | self._carried | self._parted
+        pending = local.memory.pending.values()
+        batch = next_batch(pending, MAX_BATCH_OPERATIONS, spared, PARTING_BYTES)
+        if not batch:
+            return None
+        self._parted.update(operation.id for operation in batch)
+        # As few changes as may be asked for: nobody will read them.
+        return self._request(_body(self._reconciler.asked(), batch, limit=1))
+
+    def came_back(self) -> None:
+        """The page goes on: what it sent as it seemed to go may have been lost."""
+        self._parted.clear()
+
     async def _exchange_all(self, tally: _Tally) -> SyncReport:
         while True:
             batch = self._batch()
@@ -109,20 +139,25 @@ class SyncCycle:
         # a slow clock would lose against older ones.
         if not self._local.clock.measured:
             return []
+        pending = self._local.memory.pending.values()
+        return next_batch(pending, self._limit.operations, self._held_now())
+
+    def _held_now(self) -> set[str]:
         now = asyncio.get_running_loop().time()
-        held = {name for name, until in self._held.items() if until > now}
-        return next_batch(self._local.memory.pending.values(), self._limit.operations, held)
+        return {name for name, until in self._held.items() if until > now}
+
+    def _request(self, body: bytes) -> Request:
+        headers = {"content-type": "application/json", **self._headers()}
+        return Request("POST", self._url, headers, body, REQUEST_TIMEOUT)
 
     async def _exchange(self, batch: list[Operation], tally: _Tally) -> tuple[Applied | None, bool]:
         """One request and what follows from it; tells whether the server has more to say."""
         local, reconciler = self._local, self._reconciler
         asked = reconciler.asked()
         local.check_open()
-        body = SyncRequest(
-            protocol=PROTOCOL, epoch=asked.epoch, cursor=asked.cursor, operations=encode(batch)
-        ).to_json()
+        body = _body(asked, batch)
         try:
-            self.in_flight = len(batch)
+            self._carried = {operation.id for operation in batch}
             local.changes.notify()
             sent_ms, response = await self._send(body, tally)
         except CycleFailedError as error:
@@ -130,7 +165,7 @@ class SyncCycle:
                 raise
             return None, True
         finally:
-            self.in_flight = 0
+            self._carried = set()
         reply = _parse(response)
         applied = await reconciler.apply(asked, batch, reply, sent_ms)
         self._limit.taken()
@@ -156,10 +191,8 @@ class SyncCycle:
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def _try(self, body: bytes) -> tuple[Outcome, Response | None]:
-        headers = {"content-type": "application/json", **self._headers()}
-        request = Request("POST", self._url, headers, body, REQUEST_TIMEOUT)
         try:
-            response = await self._local.backend.transport.request(request)
+            response = await self._local.backend.transport.request(self._request(body))
         except TransportError as error:
             return Outcome(Kind.TRANSIENT, str(error)), None
         now = datetime.fromtimestamp(self._local.clock.now_ms() / 1000, UTC)
@@ -199,6 +232,17 @@ class SyncCycle:
             raise CycleFailedError(
                 Outcome(Kind.TRANSIENT, "the server answered without deciding; trying again")
             )
+
+
+def _body(asked: Asked, batch: list[Operation], *, limit: int = 500) -> bytes:
+    """A request with these operations, for at most ``limit`` changes."""
+    return SyncRequest(
+        protocol=PROTOCOL,
+        epoch=asked.epoch,
+        cursor=asked.cursor,
+        operations=encode(batch),
+        limit=limit,
+    ).to_json()
 
 
 def _parse(response: Response) -> SyncReply:

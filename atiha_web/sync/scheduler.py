@@ -74,6 +74,11 @@ class Scheduler:
         """The browser's hint, unless a request has succeeded since against it."""
         return self._hint_refuted or self._environment.online()
 
+    @property
+    def may_send(self) -> bool:
+        """Whether nothing is known that speaks against a request now."""
+        return self._state == "idle" and self.online
+
     def start(self) -> None:
         """Begin; the first cycle runs at once."""
         self._unsubscribe = self._environment.subscribe(self._on_signal)

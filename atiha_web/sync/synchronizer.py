@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from atiha_web.backends.base import Backend
+from atiha_web.backends.base import Backend, Unsubscribe
 from atiha_web.collections import Registry
 from atiha_web.sync.cycle import SyncCycle
 from atiha_web.sync.engine import Engine, Write
@@ -31,6 +31,8 @@ class Synchronizer:
         interval: float,
     ) -> None:
         self.engine = Engine(backend, registry, user_id)
+        self._backend = backend
+        self._unsubscribe: Unsubscribe | None = None
         self._first_pull: asyncio.Task[SyncReport] | None = None
         local = self.engine.local
         self._cycle = SyncCycle(local, self.engine.reconciler, base_url, headers)
@@ -53,14 +55,27 @@ class Synchronizer:
         await self.engine.open()
         if background:
             self.scheduler.start()
+            self._unsubscribe = self._backend.environment.subscribe(self._on_signal)
 
     async def stop(self) -> None:
         """Stop syncing; everything pending stays in storage. Idempotent."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         if self._first_pull is not None:
             self._first_pull.cancel()
             await asyncio.wait([self._first_pull])
         await self.scheduler.stop()
         await self.engine.close()
+
+    def _on_signal(self, name: str) -> None:
+        """A page that is hidden may be gone the next moment: nothing here may wait."""
+        send = self._backend.send_last
+        if name == "visible":
+            self._cycle.came_back()
+        elif name == "hidden" and send is not None and self.scheduler.may_send:
+            request = self._cycle.parting_request()
+            if request is not None:
+                send(request)
 
     async def write(self, collection: str, key: str, data: dict[str, object] | None) -> Write:
         """See ``Engine.write``; the write is sent soon."""
@@ -93,7 +108,7 @@ class Synchronizer:
             last_sync=local.last_sync,
             message="local storage is full: sync, then try again" if full else scheduler.message,
             clock_offset_ms=local.clock.offset_ms,
-            problems=tuple(local.problems),
+            problems=(*local.problems, *self._backend.storage_problems()),
         )
 
     def nothing_to_change(self, collection: str, key: str) -> Write:
