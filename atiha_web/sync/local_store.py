@@ -71,9 +71,9 @@ class LocalStore:
     async def open(self) -> Opened:
         """Read everything. What cannot be read stays in storage and is named in ``problems``."""
         opened = Opened(base=Base())
+        # The journal first: what another tab takes out of it meanwhile is in base by then.
+        opened.pending = await self._decode(self._names.journal, decode_operation, opened.problems)
         await self._open_base(opened)
-        for operation in await self._decode(self._names.journal, decode_operation, opened.problems):
-            opened.pending.append(operation)
         opened.quarantine = await self.open_quarantine(opened.problems)
         return opened
 
@@ -136,6 +136,11 @@ class LocalStore:
             opened.base.epoch = manifest.epoch
             opened.base.cursor = manifest.cursor
             self._manifest_text = text
+        elif not whole and [text] != await self._storage.read([self._names.manifest]):
+            # No damage: another tab replaced pages between the manifest and them.
+            self._table = PageTable()
+            opened.base = Base()
+            await self._open_base(opened)
         elif not whole:
             opened.problems.append("a cached page is damaged; pulling again")
 
@@ -152,6 +157,7 @@ class LocalStore:
                 self._table.loaded(name, manifest.pages[name], [record for record, _ in rows])
             await asyncio.sleep(0)
         opened.base.digest = manifest.digest
+        opened.base.newest = max((row.version for row in opened.base.rows.values()), default=0)
         return whole
 
     async def _decode(

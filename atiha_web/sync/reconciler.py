@@ -65,8 +65,9 @@ class Reconciler:
         local = self._local
         async with local.mutex:
             local.check_open()
-            await local.reload_base()
+            # The journal first: what another tab takes out of it meanwhile is in base by then.
             stored = set(await local.store.journal_ids())
+            await local.reload_base()
             absent = [each for name, each in local.memory.pending.items() if name not in stored]
             for name in sorted(stored - local.memory.pending.keys()):
                 operation = await local.store.read_operation(name)

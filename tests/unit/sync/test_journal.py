@@ -18,7 +18,7 @@ from atiha_web.sync.replica import Quarantined
 from tests.unit.sync.samples import operation, stamp
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text("aé🎬\"\\", max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text('aé🎬"\\', max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=3),
     max_leaves=10,
 )
