@@ -9,9 +9,9 @@ from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.collections import BUILT_IN, Registry
 from atiha_web.sync.engine import Engine
 from atiha_web.testing.fake_server import FakeDevice
-from tests.unit.sync.samples import OpenTab
+from tests.unit.sync.samples import SETTINGS, OpenTab
 
-REGISTRY = Registry(BUILT_IN)
+REGISTRY = Registry([*BUILT_IN, SETTINGS])
 
 
 class MeddledStorage(MemoryStorage):

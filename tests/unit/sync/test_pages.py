@@ -163,7 +163,7 @@ def test_a_page_reads_back() -> None:
 
 @pytest.mark.parametrize("text", ["null", "[]", '{"ratings":[[1]]}', '{"ratings":5}', "{"])
 def test_anything_else_is_no_page(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         decode_page(text)
 
 
