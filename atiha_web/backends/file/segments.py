@@ -179,7 +179,9 @@ def _next_intact(data: bytes, position: int) -> int | None:
 
 def _is_cut_short(rest: bytes) -> bool:
     """Whether ``rest`` is the beginning of a frame, or of a file, and ends too early."""
+    if MAGIC.startswith(rest):
+        return True
     if len(rest) < _HEAD.size:
-        return _MARK.startswith(rest[:2]) or MAGIC.startswith(rest)
+        return _MARK.startswith(rest[:2])
     mark, length, _ = _HEAD.unpack_from(rest)
     return mark == _MARK and len(rest) < _HEAD.size + int(length)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from atiha_web.backends.base import Level, StorageChange, Unsubscribe
@@ -252,7 +253,8 @@ class FileStorage:
                 disk.sync(descriptor)
             finally:
                 os.close(descriptor)
-        disk.sync_folder(self._folder)
+        with suppress(FileNotFoundError):
+            disk.sync_folder(self._folder)
 
     def close(self) -> None:
         """Accept nothing more; the segment may be merged from now on. Idempotent."""
