@@ -1,0 +1,474 @@
+"""What comes back after a browser was killed or its storage cleared, and what must not."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atiha_web.client import Client, connect
+from atiha_web.errors import SaveError, StorageUnavailableError
+from atiha_web.sync.journal import FORGOTTEN, SESSION_KEY
+from atiha_web.sync.recovery import MARK_DAYS, is_mirrored, recover
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, answer
+from tests.unit.simulated_mirror import Browser
+from tests.unit.sync.samples import turns
+
+W = "0123456789ab"
+J = f"atiha:ann:j:{W}-"
+Q = f"atiha:ann:q:{W}-"
+MARK = f"{FORGOTTEN}ann:{W}-"
+DAY_MS = 24 * 3_600_000
+NOW = 1_000 * DAY_MS
+SESSION = {SESSION_KEY: '{"userId":"ann"}'}
+
+Entries = dict[str, str]
+
+
+def after(stored: Entries, mirrored: Entries, *others: str) -> tuple[Entries, Entries]:
+    """Storage and mirror after a recovery; `others` are keys in storage that are not mirrored."""
+    recovery = recover([*stored, *others], stored, mirrored, NOW)
+    found = []
+    for before, changes in ((stored, recovery.storage), (mirrored, recovery.mirror)):
+        together = {**before, **changes}
+        found.append({key: text for key, text in together.items() if text is not None})
+    return found[0], found[1]
+
+
+# -- decided without I/O -----------------------------------------------------------------------
+
+
+def test_journal_quarantine_marks_and_session_are_mirrored_and_nothing_else() -> None:
+    mirrored = [J + "1", Q + "1", MARK + "1", SESSION_KEY, f"atiha:%25:j:{W}-1"]
+    others = ["atiha:ann:m", "atiha:ann:b:1", "atiha_ratings_ann", "atiha_sync_queue", "theme"]
+    assert [key for key in mirrored + others if is_mirrored(key)] == mirrored
+
+
+def test_what_only_one_of_both_holds_goes_to_the_other() -> None:
+    both = {J + "1": "a", J + "2": "b", Q + "3": "c"}
+    assert after({J + "2": "b"}, {J + "1": "a", Q + "3": "c"}) == (both, both)
+
+
+def test_what_storage_holds_is_not_overwritten() -> None:
+    assert after({J + "1": "shifted"}, {J + "1": "a"}) == ({J + "1": "shifted"},) * 2
+
+
+@pytest.mark.parametrize(
+    ("stored", "mirrored"),
+    [
+        ({Q + "1": "r"}, {J + "1": "a"}),
+        ({J + "1": "a"}, {Q + "1": "r"}),
+        ({J + "1": "a", Q + "1": "r"}, {}),
+    ],
+)
+def test_an_operation_in_quarantine_is_not_pending(stored: Entries, mirrored: Entries) -> None:
+    assert after(stored, mirrored) == ({Q + "1": "r"},) * 2
+
+
+@pytest.mark.parametrize("kind", [J, Q])
+@pytest.mark.parametrize("behind", ["storage", "mirror"])
+def test_a_marked_operation_is_removed_from_the_one_behind(kind: str, behind: str) -> None:
+    mark, entry = {MARK + "1": str(NOW)}, {kind + "1": "a"}
+    found = after(entry, mark) if behind == "storage" else after(mark, entry)
+    assert found == (mark, mark)
+
+
+def test_a_mark_is_of_one_operation_of_one_user() -> None:
+    entries = {J + "10": "a", f"atiha:bob:j:{W}-1": "b", MARK + "1": str(NOW)}
+    assert after({}, entries) == (entries, entries)
+
+
+def test_a_mark_of_a_writer_is_of_all_it_wrote() -> None:
+    other = {"atiha:ann:j:ba9876543210-1": "c"}
+    mark = {MARK: str(NOW)}
+    found, _ = after(mark, {J + "1": "a", Q + "20": "b", **other})
+    assert found == mark | other
+
+
+@pytest.mark.parametrize("text", [str(NOW - (MARK_DAYS + 1) * DAY_MS), "", "x"])
+def test_a_mark_goes_when_no_storage_can_be_behind_any_more(text: str) -> None:
+    assert after({MARK + "1": text}, {MARK + "2": text}) == ({}, {})
+
+
+def test_who_was_signed_in_comes_back_with_storage_that_was_cleared() -> None:
+    assert after({}, SESSION) == (SESSION, SESSION)
+
+
+def test_who_signed_out_does_not_come_back() -> None:
+    assert after({}, SESSION, "atiha:ann:m") == ({}, {})
+
+
+KEYS = st.builds(
+    lambda kind, user, number: (
+        f"{kind}{user}".replace("*", user) + f":{W}-{number}"
+        if kind == FORGOTTEN
+        else f"atiha:{user}:{kind}:{W}-{number}"
+    ),
+    st.sampled_from(["j", "q", FORGOTTEN]),
+    st.sampled_from(["ann", "bob"]),
+    st.integers(1, 4),
+)
+ENTRIES = st.dictionaries(KEYS, st.just(str(NOW)), max_size=12)
+
+
+@given(ENTRIES, ENTRIES)
+def test_both_agree_afterwards_and_stay_as_they_are(stored: Entries, mirrored: Entries) -> None:
+    first, second = after(stored, mirrored)
+    assert first == second
+    assert after(first, second) == (first, second)
+
+
+@given(ENTRIES, ENTRIES)
+def test_nothing_is_lost_but_what_was_given_up(stored: Entries, mirrored: Entries) -> None:
+    known = {**mirrored, **stored}
+    found, _ = after(stored, mirrored)
+    for key in known.keys() - found.keys():
+        _, user, kind, name = key.split(":")
+        refused = f"atiha:{user}:q:{name}" in found
+        assert f"{FORGOTTEN}{user}:{name}" in known or (kind == "j" and refused)
+
+
+# -- a browser that is killed ------------------------------------------------------------------
+
+OpenPage = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def browser(device: FakeDevice) -> Browser:
+    return Browser(device)
+
+
+@pytest.fixture
+async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
+    """Opens the app in a page of the browser, for the last signed-in user unless one is named."""
+    opened: list[Client] = []
+
+    async def open_(user_id: str | None = "ann", *, opens: bool = True) -> Client:
+        backend = await browser.backend(opens=opens)
+        opened.append(await connect(backend=backend, user_id=user_id, background=False))
+        return opened[-1]
+
+    yield open_
+    for client in opened:
+        await client.close()
+
+
+def stars(client: Client) -> dict[str, int]:
+    return {key: entry.rating for key, entry in client["ratings"].items()}  # type: ignore[attr-defined]
+
+
+async def rate(client: Client, **ratings: int) -> None:
+    for key, rating in ratings.items():
+        write = await client.put("ratings", key, {"rating": rating})
+    await write.saved("disk")
+
+
+async def refused(client: Client, server: FakeServer) -> str:
+    """The id of an operation in quarantine."""
+    await client.sync()
+    await client.put("ratings", "m1", {"rating": 1})
+    server.fail_next(answer(422))
+    await client.sync()
+    (entry,) = client.signed_in.engine.quarantined
+    return entry.operation.id
+
+
+async def drop(client: Client, *operation_ids: str) -> None:
+    await client.signed_in.engine.drop_quarantined(operation_ids)
+
+
+async def server_rows(server: FakeServer) -> dict[str, int]:
+    return {row["contentId"]: row["rating"] for row in await server.rows_of("ann", "ratings")}
+
+
+async def test_a_write_that_is_on_the_disk_survives_a_killed_browser(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    browser.reach_disk()
+    await rate(page, m1=5, m2=3)
+    browser.kill()
+    page = await open_page()
+    assert (stars(page), page.status.pending) == ({"m1": 5, "m2": 3}, 2)
+    await page.sync()
+    assert await server_rows(server) == {"m1": 5, "m2": 3}
+
+
+@pytest.mark.parametrize("crash", range(1, 9))
+async def test_what_was_on_the_disk_survives_a_kill_at_any_transaction(
+    browser: Browser, open_page: OpenPage, server: FakeServer, crash: int
+) -> None:
+    page = await open_page()
+    promised: dict[str, int] = {}
+
+    async def use() -> None:
+        for number in range(1, 5):
+            stated = {f"m{number}": number, "again": number}
+            await rate(page, **stated)
+            promised.update(stated)
+            await page.sync()
+
+    using = asyncio.ensure_future(use())
+    while len(browser.database.transactions) < crash and not using.done():
+        await asyncio.sleep(0)
+    using.cancel()
+    browser.kill()
+    page = await open_page()
+    await page.sync()
+    found = await server_rows(server)
+    assert {key: value for key, value in found.items() if key in promised}.keys() == promised.keys()
+    assert all(found[key] >= value for key, value in promised.items())
+    assert stars(page) == found
+
+
+async def test_an_acknowledged_operation_that_comes_back_changes_nothing(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    await page.sync()
+    await rate(page, m1=5)
+    browser.database.commits.clear()
+    await page.sync()
+    browser.reach_disk()
+    browser.kill()
+    browser.database.commits.set()
+    before = await server.rows_of("ann", "ratings")
+    page = await open_page()
+    assert page.status.pending == 1
+    report = await page.sync()
+    assert (report.ok, report.sent, page.status.pending) == (True, 1, 0)
+    assert await server.rows_of("ann", "ratings") == before
+    await page.signed_in.engine.local.backend.storage.flush("disk")
+    assert not any(":j:" in key for key in browser.database.entries)
+
+
+async def test_an_older_operation_that_comes_back_does_not_hide_the_newer_one(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    await rate(page, m1=1)
+    browser.database.commits.clear()
+    await page.put("ratings", "m1", {"rating": 2})
+    browser.reach_disk()
+    browser.kill()
+    browser.database.commits.set()
+    page = await open_page()
+    assert (stars(page), page.status.pending) == ({"m1": 2}, 2)
+    await page.sync()
+    assert await server_rows(server) == {"m1": 2}
+
+
+async def test_a_refused_operation_does_not_come_back_as_pending(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    await page.sync()
+    await rate(page, m1=1)
+    browser.reach_disk()
+    server.fail_next(answer(422))
+    await page.sync()
+    await page.signed_in.engine.local.backend.storage.flush("disk")
+    browser.kill()
+    page = await open_page()
+    assert (page.status.pending, page.status.quarantined) == (0, 1)
+
+
+async def test_a_dropped_operation_does_not_come_back_with_storage_that_is_behind(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    dropped = await refused(page, server)
+    browser.reach_disk()
+    await drop(page, dropped)
+    browser.kill()
+    page = await open_page()
+    assert (page.status.pending, page.status.quarantined) == (0, 0)
+
+
+async def test_dropping_returns_after_the_mirror_confirmed(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    dropped = await refused(page, server)
+    await turns()
+    browser.database.commits.clear()
+    dropping = asyncio.ensure_future(drop(page, dropped))
+    await turns()
+    assert not dropping.done()
+    browser.database.commits.set()
+    await dropping
+    assert not any(":q:" in key for key in browser.database.entries)
+
+
+async def test_what_was_dropped_without_the_mirror_does_not_come_back_from_it(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    dropped = await refused(page, server)
+    await page.close()
+    page = await open_page(opens=False)
+    assert page.status.quarantined == 1
+    await drop(page, dropped)
+    await page.close()
+    assert any(":q:" in key for key in browser.database.entries)
+    page = await open_page()
+    assert (page.status.pending, page.status.quarantined) == (0, 0)
+
+
+async def test_a_retried_operation_is_not_in_quarantine_after_a_kill(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    name = await refused(page, server)
+    browser.reach_disk()
+    await page.signed_in.engine.retry_quarantined(name, {"rating": 4})
+    browser.kill()
+    page = await open_page()
+    assert (stars(page), page.status.quarantined) == ({"m1": 4}, 0)
+
+
+async def signed_in(page: Client, name: str = "ann") -> str:
+    email, password = f"{name}@example.org", "correct horse battery"
+    user = await page.users.register_user(email=email, password=password, name=name)
+    return user.id
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_what_was_discarded_at_logout_does_not_come_back(
+    browser: Browser, open_page: OpenPage, *, opens: bool
+) -> None:
+    page = await open_page(None)
+    user_id = await signed_in(page)
+    await rate(page, m1=1, m2=2)
+    await page.close()
+    page = await open_page(None, opens=opens)
+    browser.device.break_network()
+    browser.reach_disk()
+    await page.users.logout(pending="discard")
+    # Where there is no mirror, nothing but storage itself can promise it.
+    if not opens:
+        browser.reach_disk()
+    browser.kill()
+    page = await open_page(user_id)
+    assert (stars(page), page.status.pending) == ({}, 0)
+
+
+async def test_one_users_operations_stay_when_another_signs_in(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    await rate(page, m1=1)
+    browser.kill()
+    page = await open_page("bob")
+    assert (stars(page), page.status.pending) == ({}, 0)
+    await rate(page, m1=5)
+    browser.kill()
+    for user_id, rating in (("ann", 1), ("bob", 5)):
+        page = await open_page(user_id)
+        assert (stars(page), page.status.pending) == ({"m1": rating}, 1)
+
+
+# -- storage that is cleared -------------------------------------------------------------------
+
+
+async def test_storage_that_was_cleared_comes_back_with_who_was_signed_in(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    page = await open_page(None)
+    user_id = await signed_in(page)
+    browser.device.break_network()
+    await rate(page, m1=4)
+    await page.close()
+    browser.device.origin.clear()
+    page = await open_page(None)
+    assert (page.user_id, stars(page), page.status.pending) == (user_id, {"m1": 4}, 1)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_storage_that_is_cleared_while_running_is_written_again(
+    browser: Browser, open_page: OpenPage, *, told: bool
+) -> None:
+    page = await open_page(None)
+    user_id = await signed_in(page)
+    browser.device.break_network()
+    await rate(page, m1=4)
+    before = {
+        key: text
+        for key, text in browser.device.origin.items.items()
+        if ":j:" in key or key == SESSION_KEY
+    }
+    if told:
+        browser.device.origin.clear()
+        await turns()
+    else:
+        # The page's own console: no event tells of it.
+        browser.device.origin.items.clear()
+        await page.sync()
+    items = browser.device.origin.items
+    assert {key: items.get(key) for key in before} == before
+    assert json.loads(items[f"atiha_ratings_{user_id}"])[0]["rating"] == 4
+
+
+async def test_two_pages_one_opening_while_the_other_writes_and_sends(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    first = await open_page()
+    await rate(first, m1=1)
+    browser.database.commits.clear()
+    await first.sync()
+    await first.put("ratings", "m2", {"rating": 2})
+    second = await open_page()
+    browser.database.commits.set()
+    await turns()
+    for page in (first, second):
+        await page.sync()
+        assert (stars(page), page.status.pending) == ({"m1": 1, "m2": 2}, 0)
+    await second.signed_in.engine.local.backend.storage.flush("disk")
+    assert await server_rows(server) == {"m1": 1, "m2": 2}
+    assert not any(":j:" in key for key in browser.database.entries)
+
+
+async def test_a_page_hears_of_what_another_one_recovers(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    first = await open_page(opens=False)
+    browser.database.entries.update(
+        {J + "1": json.dumps(["ratings", "m9", {"rating": 3}, "0" * 28, 1])}
+    )
+    await open_page()
+    await turns()
+    assert stars(first) == {"m9": 3}
+
+
+# -- honest about it ---------------------------------------------------------------------------
+
+
+async def test_without_the_database_the_status_says_so_and_disk_is_refused(
+    open_page: OpenPage,
+) -> None:
+    page = await open_page(opens=False)
+    assert "did not open within 2 s" in page.status.problems[0]
+    write = await page.put("ratings", "m1", {"rating": 1})
+    await write.saved("local")
+    with pytest.raises(SaveError, match="'disk' cannot be promised"):
+        await write.saved("disk")
+
+
+async def test_a_full_database_is_told_and_no_error_of_the_write(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    page = await open_page()
+    browser.database.failures.extend([StorageUnavailableError("the database is full")] * 9)
+    await page.put("ratings", "m1", {"rating": 1})
+    await turns()
+    assert page.status.problems[0].startswith("the database is full")
+
+
+async def test_marks_are_kept_only_where_something_can_come_back(
+    device: FakeDevice, server: FakeServer, wall: ManualClock
+) -> None:
+    async with connect(backend=device.backend(), user_id="ann", background=False) as page:
+        await drop(page, await refused(page, server))
+        assert not any(key.startswith(FORGOTTEN) for key in device.origin.items)
