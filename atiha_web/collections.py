@@ -82,6 +82,11 @@ class Collection:
         return self.key == "user_id"
 
     @property
+    def is_partial(self) -> bool:
+        """Whether an operation states some fields of a record, not all of it."""
+        return isinstance(self.policy, PerField)
+
+    @property
     def rows_name(self) -> str:
         """The member that holds its rows in REST replies."""
         return self.list_name or self.name
@@ -112,18 +117,20 @@ class Collection:
             OperationTooLargeError: above 32 KiB.
         """
         whole = self.validate(key, data)
-        if isinstance(self.policy, PerField):
+        if self.is_partial:
             return whole
-        given = {name: value for name, value in whole.items() if name in self._json_names(data)}
+        names = set(self.json_names(data))
+        given = {name: value for name, value in whole.items() if name in names}
         built = {**whole, **self.policy.prepare(given, current, timestamp)}
         if _CREATED_AT not in built and current is not None and current.data is not None:
             built[_CREATED_AT] = current.data.get(_CREATED_AT) or iso(current.timestamp)
         check_size(built)
         return built
 
-    def _json_names(self, data: Mapping[str, Any]) -> set[str]:
+    def json_names(self, data: Mapping[str, Any]) -> list[str]:
+        """How the members of ``data``, in either spelling, are called in JSON."""
         fields = self.model.model_fields
-        return {(fields[name].alias or name) if name in fields else name for name in data}
+        return [(fields[name].alias or name) if name in fields else name for name in data]
 
     def validate(self, key: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON data of one operation on ``key``, without the key and what is filled in.
@@ -137,9 +144,11 @@ class Collection:
         try:
             entry = self.model.model_validate({**given, self.key_alias: key})
             # A per-field statement holds what was set, nulls too; a whole one needs no nulls.
-            partial = isinstance(self.policy, PerField)
             payload = entry.model_dump(
-                mode="json", by_alias=True, exclude_unset=partial, exclude_none=not partial
+                mode="json",
+                by_alias=True,
+                exclude_unset=self.is_partial,
+                exclude_none=not self.is_partial,
             )
         except ValidationError as error:
             raise InvalidDataError(f"{self.name}: {describe(error)}") from error
@@ -155,6 +164,8 @@ class Collection:
             payload[_CREATED_AT] = _normal_time(created_at, self.name)
         check_json(payload, self.name)
         check_size(payload)
+        if isinstance(self.policy, PerField):
+            self.policy.check(payload, self.name)
         return payload
 
     def row(self, user_id: str, key: str, state: State) -> dict[str, Any]:
@@ -209,6 +220,11 @@ class Registry(Mapping[str, Collection]):
     def find(self, name: str) -> Collection | None:
         """The collection of this name, ``None`` where nobody declared it."""
         return self._collections.get(name)
+
+    def get(self, name: str, default: Any = None, /) -> Collection | Any:
+        """The collection of this name, ``default`` where nobody declared it."""
+        # The inherited one waits for a KeyError.
+        return self._collections.get(name, default)
 
     def __contains__(self, name: object) -> bool:
         return name in self._collections

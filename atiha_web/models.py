@@ -81,8 +81,8 @@ class Rating(ContentRecord):
     review: Annotated[str, Field(max_length=5_000)] | None = None
 
 
-class UserProfile(Record):
-    """How a user wants the service to be; each field is synced on its own."""
+class ProfileFields(AtihaModel):
+    """How a user wants the service to be."""
 
     display_name: Annotated[str, Field(max_length=200)] | None = None
     avatar: Annotated[str, Field(max_length=2_000)] | None = None
@@ -91,6 +91,10 @@ class UserProfile(Record):
     autoplay: bool | None = None
     maturity_limit: Annotated[StrictInt, Field(ge=0, le=21)] | None = None
     preferences: dict[str, Any] = Field(default_factory=dict)
+
+
+class UserProfile(ProfileFields, Record):
+    """How a user wants the service to be; each field is synced on its own."""
 
 
 class LocalProfile(UserProfile):
@@ -111,3 +115,7 @@ class User(AtihaModel):
     role: Literal["user", "admin"] = "user"
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+class UserAccount(ProfileFields, User):
+    """An account with its profile, as the server tells it."""

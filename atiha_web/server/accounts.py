@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 
 import asyncpg
 
 from atiha_web.models import User
+from atiha_web.server import statements
 from atiha_web.server.auth import Caller
 from atiha_web.server.database import Database
+from atiha_web.server.rows import BusyError, new_epoch
 
 TOKEN_LIFE = timedelta(days=90)
 
-# ruff: noqa: S608 - the only text put into a statement is this list of columns
+# ruff: noqa: S608 - the only text put into a statement is column names written in this file
 _COLUMNS = "id, email, name, role, created_at, updated_at"
+
+
+class EmailTakenError(Exception):
+    """Another account has this address."""
 
 
 class Accounts:
@@ -30,16 +38,78 @@ class Accounts:
         return self._database.pool
 
     async def create(self, email: str, name: str, password_hash: str) -> User | None:
-        """A new account; ``None`` if the address has one."""
-        found = await self._pool.fetchrow(
-            f"INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) "
-            f"ON CONFLICT (email) DO NOTHING RETURNING {_COLUMNS}",
-            str(uuid.uuid4()),
-            email,
-            name,
-            password_hash,
-        )
+        """A new account, and where its sync begins; ``None`` if the address has an account."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = await connection.fetchrow(
+                f"INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) "
+                f"ON CONFLICT (email) DO NOTHING RETURNING {_COLUMNS}",
+                str(uuid.uuid4()),
+                email,
+                name,
+                password_hash,
+            )
+            if found is not None:
+                await connection.execute(statements.CREATE_STATE, found["id"], new_epoch())
         return _user(found)
+
+    @asynccontextmanager
+    async def updated(
+        self, user_id: str, changes: dict[str, str], keep: str | None
+    ) -> AsyncIterator[User | None]:
+        """The account with ``name``, ``email`` or ``password_hash`` changed, if the block succeeds.
+
+        With a new password all tokens but ``keep`` end. ``None`` if the account is gone.
+
+        Raises:
+            EmailTakenError: another account has that address.
+        """
+        names = sorted(changes.keys() & {"name", "email", "password_hash"})
+        assignments = [f"{name} = ${number}" for number, name in enumerate(names, 2)]
+        async with self._pool.acquire() as connection, connection.transaction():
+            try:
+                found = await connection.fetchrow(
+                    f"UPDATE users SET {', '.join([*assignments, 'updated_at = now()'])} "
+                    f"WHERE id = $1 RETURNING {_COLUMNS}",
+                    user_id,
+                    *(changes[name] for name in names),
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise EmailTakenError from error
+            if "password_hash" in changes:
+                await connection.execute(
+                    "DELETE FROM tokens WHERE user_id = $1 AND hash <> $2",
+                    user_id,
+                    _hash(keep or ""),
+                )
+            yield _user(found)
+
+    async def delete(self, user_id: str) -> None:
+        """Remove the account, its tokens, and all of its records.
+
+        Whoever is about to write for it waits for the lock, and finds nothing to write to then.
+
+        Raises:
+            BusyError: a device is writing; nothing was changed.
+        """
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(statements.LOCK_STATE, user_id)
+                await connection.execute("DELETE FROM users WHERE id = $1", user_id)
+                await connection.execute(statements.DELETE_RECORDS, user_id)
+                await connection.execute(statements.DELETE_STATE, user_id)
+        except asyncpg.LockNotAvailableError as error:
+            raise BusyError("a device is writing; try again") from error
+
+    async def set_role(self, email: str, role: str) -> User | None:
+        """Make the account with this (normalised) address an ``admin``, or a ``user`` again."""
+        return _user(
+            await self._pool.fetchrow(
+                f"UPDATE users SET role = $2, updated_at = now() WHERE email = $1 "
+                f"RETURNING {_COLUMNS}",
+                email,
+                role,
+            )
+        )
 
     async def get(self, user_id: str) -> User | None:
         """The account with this id."""

@@ -12,10 +12,12 @@ from atiha_web.server import problems
 from atiha_web.server.accounts import Accounts
 from atiha_web.server.auth import Authenticate
 from atiha_web.server.database import Database
+from atiha_web.server.desk import Desk
 from atiha_web.server.routes.accounts import accounts_router
 from atiha_web.server.routes.docs import add_docs
 from atiha_web.server.routes.health import health_router
 from atiha_web.server.routes.lists import lists_router
+from atiha_web.server.routes.own_account import own_account_router
 from atiha_web.server.routes.parameters import Clock, wall_clock
 from atiha_web.server.routes.sync import sync_router
 from atiha_web.server.rows import RowSource
@@ -48,7 +50,7 @@ def create_app(database_url: str, *, collections: Iterable[Collection] = BUILT_I
     Static files may be mounted on it afterwards.
     """
     declared = tuple(collections)
-    database = Database(database_url, declared)
+    database = Database(database_url, declared, registered_only=True)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -64,9 +66,11 @@ def create_app(database_url: str, *, collections: Iterable[Collection] = BUILT_I
         redirect_slashes=False,
     )
     problems.install(app)
-    accounts, desk = accounts_router(Accounts(database))
+    desk = Desk(Accounts(database))
+    own_account = own_account_router(desk, database, Registry(declared), wall_clock)
     app.include_router(health_router(database))
-    app.include_router(accounts, prefix=PREFIX)
+    app.include_router(accounts_router(desk), prefix=PREFIX)
+    app.include_router(own_account, prefix=PREFIX)
     app.include_router(router(database, authenticate=desk.caller, collections=declared))
     add_docs(app)
     return app

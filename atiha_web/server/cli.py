@@ -11,10 +11,13 @@ from pathlib import Path
 
 from atiha_web.collections import BUILT_IN
 from atiha_web.errors import AtihaError
+from atiha_web.models import User
 from atiha_web.server import schema
+from atiha_web.server.accounts import Accounts, normalise_email
 from atiha_web.server.app import create_app
 from atiha_web.server.database import Database
 from atiha_web.server.embedded import open_database
+from atiha_web.server.errors import ServerError
 from atiha_web.server.serve import serve, terminate_as_exit
 
 DEFAULT_DATA = Path("atiha-data")
@@ -61,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
         ),
         _restored,
     )
+    users = commands.add_parser("users", help="look after accounts")
+    roles = users.add_subparsers(metavar="CHORE", required=True)
+    for name, role, words in (
+        ("promote", "admin", "let somebody see all accounts"),
+        ("demote", "user", "take that back"),
+    ):
+        chore = roles.add_parser(name, help=words, description=f"{words.capitalize()}.")
+        chore.add_argument("email", metavar="EMAIL", help="the account's address")
+        chore.set_defaults(role=role)
+        _add_database(chore, _set_role)
     return parser
 
 
@@ -97,6 +110,18 @@ def _restored(_chosen: argparse.Namespace, url: str) -> None:
             return await database.rows.renew_epochs()
 
     sys.stdout.write(f"{asyncio.run(renew())} users will read everything again\n")
+
+
+def _set_role(chosen: argparse.Namespace, url: str) -> None:
+    async def change() -> User | None:
+        async with Database(url) as database:
+            return await Accounts(database).set_role(normalise_email(chosen.email), chosen.role)
+
+    user = asyncio.run(change())
+    if user is None:
+        raise ServerError(f"there is no account with the address {chosen.email!r}")
+    words = "an administrator" if user.role == "admin" else "no administrator"
+    sys.stdout.write(f"{user.email} is {words} now\n")
 
 
 if __name__ == "__main__":

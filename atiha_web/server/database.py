@@ -20,6 +20,8 @@ COMMAND_SECONDS = 30.0
 class Database:
     """PostgreSQL 14 or newer at ``url``; entering migrates it and opens the pool.
 
+    ``registered_only``: users without an account in this database have no records either.
+
     Raises:
         DatabaseError: no connection, an unsuitable server, or a name that is taken.
     """
@@ -29,10 +31,13 @@ class Database:
         url: str,
         collections: Iterable[Collection] = BUILT_IN,
         connections: int = CONNECTIONS,
+        *,
+        registered_only: bool = False,
     ) -> None:
         self.url = url
         self._collections = tuple(collections)
         self._connections = connections
+        self._registered_only = registered_only
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._rows: PostgresRows | None = None
 
@@ -56,7 +61,7 @@ class Database:
         self._pool = await asyncpg.create_pool(
             self.url, min_size=1, max_size=self._connections, command_timeout=COMMAND_SECONDS
         )
-        self._rows = PostgresRows(self._pool)
+        self._rows = PostgresRows(self._pool, registered_only=self._registered_only)
         return self
 
     async def __aexit__(

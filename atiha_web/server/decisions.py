@@ -10,7 +10,7 @@ from atiha_web.errors import InvalidDataError, OperationTooLargeError, UnknownCo
 from atiha_web.server.rows import Row, SyncState
 from atiha_web.sync import hlc
 from atiha_web.sync.digest import row_digest, to_text
-from atiha_web.sync.merge import FIELDS, State
+from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import (
     MAX_AHEAD_MS,
@@ -73,10 +73,7 @@ def _lift(operation: Operation, collection: Collection) -> State:
         if operation.schema < collection.schema and collection.upgrade is not None:
             data = collection.upgrade(dict(data), operation.schema)
         data = collection.validate(operation.key, data)
-    state = collection.policy.lift(operation.timestamp, data)
-    if state.data is not None and state.data.get(FIELDS) == {}:
-        raise InvalidDataError(f"{collection.name}: name at least one field to change")
-    return state
+    return collection.policy.lift(operation.timestamp, data)
 
 
 def _id_of(raw: object) -> str:

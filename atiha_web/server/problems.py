@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from atiha_web.errors import InvalidDataError
-from atiha_web.server.rows import BusyError
+from atiha_web.server.rows import BusyError, UnknownUserError
 from atiha_web.sync.protocol import HEADER, PROTOCOL
 
 logger = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ def problem_of(error: Exception) -> Problem | None:
             problem = Problem(422, "invalid", str(error))
         case HTTPException():
             problem = _of_framework(error)
+        case UnknownUserError():
+            problem = Problem(404, "no_account", "There is no such account any more.")
         case BusyError():
             problem = Problem(503, "busy", str(error), retry)
         case OSError() | asyncpg.PostgresConnectionError() | asyncpg.InterfaceError():

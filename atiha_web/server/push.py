@@ -70,7 +70,7 @@ async def put_record(
         stored = await transaction.read([record])
         current = stored[record].state if record in stored else None
         timestamp = hlc.tick(now_ms, writer, current.timestamp if current else None)
-        complete = collection.policy.prepare(_dated(valid, current), current, timestamp)
+        complete = collection.policy.prepare(_dated(collection, valid, current), current, timestamp)
         return await _state(transaction, collection, stored, record, timestamp, complete)
 
     return await rows.push(user_id, work)
@@ -112,8 +112,10 @@ async def _state(
     return pushed.rows[0] if pushed.rows else stored[record]
 
 
-def _dated(data: Mapping[str, Any], current: State | None) -> dict[str, Any]:
+def _dated(
+    collection: Collection, data: Mapping[str, Any], current: State | None
+) -> dict[str, Any]:
     """The data with the time at which the record it replaces was created."""
-    if current is None or current.data is None:
+    if collection.is_partial or current is None or current.data is None:
         return dict(data)
     return {"createdAt": current.data.get("createdAt") or iso(current.timestamp), **data}

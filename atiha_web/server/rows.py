@@ -21,6 +21,10 @@ class BusyError(ServerError):
     """The user's rows could not be had in time; nothing was changed; trying again may help."""
 
 
+class UnknownUserError(ServerError):
+    """There is no such user, or not any more; nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyncState:
     """Where a user's rows stand: ``counter`` is the newest version, ``digest`` unsigned 64-bit."""
@@ -86,15 +90,24 @@ class RowStore(Protocol):
 
         Raises:
             BusyError: the lock was not to be had in time.
+            UnknownUserError: the store knows its users, and this is none.
         """
         ...
 
     async def poll(self, user_id: str, cursor: int, limit: int) -> tuple[SyncState, list[Row]]:
-        """State and changed rows of one moment; waits for no lock, and takes none."""
+        """State and changed rows of one moment; waits for no lock, and takes none.
+
+        Raises:
+            UnknownUserError: the store knows its users, and this is none.
+        """
         ...
 
     async def list(self, user_id: str, collection: str, limit: int) -> list[Row]:
         """The live rows of one collection, the newest timestamp first."""
+        ...
+
+    async def page(self, user_id: str, after: RecordKey | None, limit: int) -> Sequence[Row]:
+        """At most ``limit`` live rows after that record, in order of collection and key."""
         ...
 
     async def renew_epochs(self) -> int:

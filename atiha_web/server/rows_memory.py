@@ -48,6 +48,12 @@ class MemoryRows:
         live = [row for row in rows if row.collection == collection and row.data is not None]
         return sorted(live, key=lambda row: row.timestamp, reverse=True)[:limit]
 
+    async def page(self, user_id: str, after: RecordKey | None, limit: int) -> Sequence[Row]:
+        """See ``RowStore.page``."""
+        rows = self._users[user_id].rows
+        found = sorted(record for record in rows if after is None or record > after)
+        return [rows[record] for record in found if rows[record].data is not None][:limit]
+
     async def renew_epochs(self) -> int:
         """See ``RowStore.renew_epochs``."""
         for user in self._users.values():

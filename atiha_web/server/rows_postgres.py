@@ -14,7 +14,15 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic_core import from_json
 
 from atiha_web.server import statements
-from atiha_web.server.rows import BusyError, Row, SyncState, T, Transaction, new_epoch
+from atiha_web.server.rows import (
+    BusyError,
+    Row,
+    SyncState,
+    T,
+    Transaction,
+    UnknownUserError,
+    new_epoch,
+)
 from atiha_web.sync.operation import RecordKey, dump_json
 
 ATTEMPTS = 4
@@ -29,10 +37,17 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
 class PostgresRows:
-    """A ``RowStore`` on a connection pool; processes that share the database share the rows."""
+    """A ``RowStore`` on a connection pool; processes that share the database share the rows.
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    With ``registered_only`` a user without a state is none: accounts are kept here too, and a
+    state is made and removed with its account. Otherwise a user's first request makes it.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], *, registered_only: bool = False
+    ) -> None:
         self._pool = pool
+        self._registered_only = registered_only
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def push(self, user_id: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -40,7 +55,7 @@ class PostgresRows:
         async with self._connection(user_id) as connection:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    return await _transact(connection, user_id, work)
+                    return await self._transact(connection, user_id, work)
                 except _CONFLICTS as error:
                     if attempt == ATTEMPTS:
                         raise BusyError("the rows were in conflict; try again") from error
@@ -55,7 +70,7 @@ class PostgresRows:
             asked = (user_id, min(cursor, _MAX_BIGINT), limit)
             found = await connection.fetch(statements.POLL, *asked)
             if not found:
-                await connection.execute(statements.CREATE_STATE, user_id, new_epoch())
+                await self._begin(connection, user_id)
                 found = await connection.fetch(statements.POLL, *asked)
         return _state(found[0]), [_row(row) for row in found if row["version"] is not None]
 
@@ -63,6 +78,14 @@ class PostgresRows:
         """See ``RowStore.list``."""
         async with self._connection(user_id) as connection:
             found = await connection.fetch(statements.LIST, user_id, collection, limit)
+        return [_row(row) for row in found]
+
+    async def page(self, user_id: str, after: RecordKey | None, limit: int) -> Sequence[Row]:
+        """See ``RowStore.page``."""
+        # No collection has an empty name, so nothing comes before this.
+        place = after or ("", "")
+        async with self._connection(user_id) as connection:
+            found = await connection.fetch(statements.PAGE, user_id, *place, limit)
         return [_row(row) for row in found]
 
     async def renew_epochs(self) -> int:
@@ -80,16 +103,21 @@ class PostgresRows:
         except TimeoutError as error:
             raise BusyError("the database took too long; try again") from error
 
-
-async def _transact(
-    connection: Connection, user_id: str, work: Callable[[Transaction], Awaitable[T]]
-) -> T:
-    async with connection.transaction(isolation="read_committed"):
-        found = await connection.fetch(statements.LOCK_STATE, user_id)
-        if not found:
-            await connection.execute(statements.CREATE_STATE, user_id, new_epoch())
+    async def _transact(
+        self, connection: Connection, user_id: str, work: Callable[[Transaction], Awaitable[T]]
+    ) -> T:
+        async with connection.transaction(isolation="read_committed"):
             found = await connection.fetch(statements.LOCK_STATE, user_id)
-        return await work(_PostgresTransaction(connection, user_id, _state(found[0])))
+            if not found:
+                await self._begin(connection, user_id)
+                found = await connection.fetch(statements.LOCK_STATE, user_id)
+            return await work(_PostgresTransaction(connection, user_id, _state(found[0])))
+
+    async def _begin(self, connection: Connection, user_id: str) -> None:
+        """The state of a user's very first request."""
+        if self._registered_only:
+            raise UnknownUserError("there is no such account")
+        await connection.execute(statements.CREATE_STATE, user_id, new_epoch())
 
 
 class _PostgresTransaction:

@@ -64,6 +64,20 @@ WHERE r.user_id = $1 AND r.collection = $2 AND NOT r.deleted
 ORDER BY r.timestamp DESC LIMIT $3
 """
 
+PAGE = f"""
+SELECT {_COLUMNS} FROM records r
+WHERE r.user_id = $1 AND (r.collection, r.key) > ($2, $3) AND NOT r.deleted
+ORDER BY r.collection, r.key LIMIT $4
+"""
+
+DELETE_RECORDS = """
+DELETE FROM records WHERE user_id = $1
+"""
+
+DELETE_STATE = """
+DELETE FROM sync_state WHERE user_id = $1
+"""
+
 RENEW_EPOCHS = """
 UPDATE sync_state SET epoch = left(md5(random()::text || clock_timestamp()::text || user_id), 16)
 """

@@ -160,6 +160,19 @@ class PerField(LastWriteWins):
     def __init__(self, nested: tuple[str, ...] = ()) -> None:
         self.nested = nested
 
+    def check(self, data: Data, what: str) -> None:
+        """Refuse a statement of no field, and names that cannot be told from those kept here.
+
+        Raises:
+            InvalidDataError: naming what is wrong.
+        """
+        if not self._flatten(data):
+            raise InvalidDataError(f"{what}: name at least one field to change")
+        for name in data:
+            outer, dot, _ = name.partition(".")
+            if not name or (dot and outer in self.nested):
+                raise InvalidDataError(f"{what} cannot have a field named {name!r:.80}")
+
     def lift(self, timestamp: str, data: Data | None) -> State:
         """Stamp each field of the operation.
 

@@ -80,6 +80,25 @@ def test_restored_gives_new_epochs(database_url: str) -> None:
         assert httpx.post(address, json=again, headers=headers).json()["reset"] is True
 
 
+def test_somebody_becomes_an_administrator_and_ceases_to_be_one(database_url: str) -> None:
+    with serving("--database-url", database_url) as (_, url):
+        body = {"email": "ada@example.test", "password": PASSWORD, "session": "token"}
+        account = httpx.post(f"{url}/api/users", json=body, timeout=30).json()
+        headers = {"Authorization": f"Bearer {account['token']}"}
+        statuses = []
+        for chore in ("promote", "demote"):
+            status, said = call("users", chore, "ADA@example.test", "--database-url", database_url)
+            assert (status, said.partition(" is ")[0]) == (0, "ada@example.test")
+            statuses.append(httpx.get(f"{url}/api/users", headers=headers).status_code)
+    assert statuses == [200, 403]
+
+
+def test_nobody_is_promoted_by_a_wrong_address(database_url: str) -> None:
+    status, said = call("users", "promote", "eve@example.test", "--database-url", database_url)
+    assert status == 1
+    assert said == "atiha-web: there is no account with the address 'eve@example.test'\n"
+
+
 def test_a_taken_port_is_told_in_one_sentence(database_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -101,7 +120,17 @@ def test_an_unusable_database_is_told_without_a_traceback(
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("serve",), ("db",), ("db", "upgrade"), ("db", "restored")]
+    "command",
+    [
+        (),
+        ("serve",),
+        ("db",),
+        ("db", "upgrade"),
+        ("db", "restored"),
+        ("users",),
+        ("users", "promote"),
+        ("users", "demote"),
+    ],
 )
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     status, said = call(*command, "--help")

@@ -24,6 +24,9 @@ RULES: dict[tuple[str, str], str] = {
     ("DELETE", "/api/sessions/current"): SIGNED_IN,
     ("GET", "/api/users"): ADMIN,
     ("GET", "/api/users/{user_id}"): OWNER,
+    ("PATCH", "/api/users/{user_id}"): OWNER,
+    ("DELETE", "/api/users/{user_id}"): OWNER,
+    ("GET", "/api/users/{user_id}/export"): OWNER,
     ("POST", "/api/users/{user_id}/sync"): OWNER,
     **{
         (method, f"/api/users/{{user_id}}/{name}"): OWNER
@@ -63,7 +66,7 @@ async def test_a_route_lets_in_whom_its_rule_names(
             path.replace("{user_id}", user.id),
             headers=headers,
             params=KEY if method == "DELETE" else None,
-            json=None if method in {"GET", "DELETE"} else POLL if path.endswith("/sync") else ENTRY,
+            json=None if method == "GET" else POLL if path.endswith("/sync") else ENTRY,
         )
         refusal = EXPECTED[RULES[method, path]][who]
         if refusal is None:

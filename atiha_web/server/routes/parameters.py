@@ -21,6 +21,11 @@ OWNER_ONLY: dict[int | str, dict[str, Any]] = {
 }
 
 
+def problem_document(description: str) -> dict[str, Any]:
+    """OpenAPI's words for a refusal."""
+    return {"model": ProblemDocument, "description": description}
+
+
 def wall_clock() -> int:
     """This machine's clock."""
     return time.time_ns() // 1_000_000
