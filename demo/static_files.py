@@ -23,7 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 PAGE = Path(__file__).parent / "page"
 REWRITTEN = {".html", ".css", ".webmanifest"}
-COMPRESSED = {".css", ".html", ".js", ".json", ".mjs", ".svg", ".wasm", ".webmanifest"}
+# Our own wheel is not compressed by itself; the others are, and gain nothing.
+COMPRESSED = {".css", ".html", ".js", ".json", ".mjs", ".svg", ".wasm", ".webmanifest", ".whl"}
 MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
@@ -52,6 +53,8 @@ SECURITY = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+WORTHWHILE = 0.9
+"""What is not smaller than this after compression is sent as it is."""
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -71,6 +74,8 @@ class Asset:
         media_type = MEDIA_TYPES.get(suffix) or mimetypes.guess_type(path)[0]
         digest = _digest(body)
         gzipped = _gzipped(body, cache / f"{digest}.gz") if suffix in COMPRESSED else None
+        if gzipped is not None and len(gzipped) > WORTHWHILE * len(body):
+            gzipped = None
         return cls(body, media_type or "application/octet-stream", f'W/"{digest}"', gzipped)
 
     @property

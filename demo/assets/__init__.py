@@ -4,7 +4,8 @@
 
     pyodide/        the Pyodide runtime, its wheels and ours, and a lock file that names them, so
                     that `loadPackage("atiha-web")` asks for nothing else
-    wheels/         our own wheel, for `micropip.install(url)`
+    wheels/         our own wheel, for `micropip.install(url)`; without the server, the test helpers
+                    and what else a page cannot use, except for the target "test"
     vendor/         the files that `vendor` in demo/package.json lists, each under its own name
     manifest.json   `build`, a name that changes with any byte of the site; `pyodide`, `python` and
                     `wheel`; `files`, the size in bytes and the SHA-256 of each path above; `boot`,

@@ -12,6 +12,7 @@ from pathlib import Path
 from demo.assets import pins
 from demo.assets.errors import AssetError
 from demo.assets.progress import Steps
+from demo.assets.slim import slim
 
 CACHE = pins.ROOT / ".cache"
 
@@ -81,6 +82,15 @@ def own_wheel(steps: Steps) -> Path:
         if _sources_digest() == sources:
             return next(final.glob("*.whl"))
         shutil.rmtree(final)
+
+
+def slim_wheel(wheel: Path) -> Path:
+    """Our own wheel without what a page cannot use."""
+    final = CACHE / "own" / pins.digest(wheel, Path(__file__).with_name("slim.py"))
+    if not final.exists():
+        with new_folder(final) as folder:
+            slim(wheel, folder)
+    return final / wheel.name
 
 
 def _sources_digest() -> str:

@@ -38,7 +38,7 @@ class Site:
 
     @property
     def wheel(self) -> Path:
-        """Our own wheel."""
+        """Our own wheel; that of a demo is the page's, see `slim`."""
         return next((self.root / "wheels").glob("atiha_web-*.whl"))
 
 
@@ -46,7 +46,8 @@ def build(target: Target = "demo") -> Site:
     """Build the site, or find it built; safe to call from several processes.
 
     Args:
-        target: "demo" is what the page needs; "test" adds pytest and what it needs in Pyodide.
+        target: "demo" is what the page needs; "test" adds pytest, what that needs in Pyodide, and
+            what pages do without in our own wheel.
 
     Raises:
         AssetError: Something is missing here, or could not be fetched.
@@ -55,7 +56,8 @@ def build(target: Target = "demo") -> Site:
     with FileLock(fetch.CACHE / "lock"), shown_steps() as steps:
         node_modules = fetch.npm_packages(steps)
         upstream = json.loads((node_modules / "pyodide" / "pyodide-lock.json").read_text("utf-8"))
-        own = fetch.own_wheel(steps)
+        whole = fetch.own_wheel(steps)
+        own = fetch.slim_wheel(whole) if target == "demo" else whole
         wheels = [own, *_wheels(steps, target, upstream["info"])]
         builder = sorted(Path(__file__).parent.glob("*.py"))
         name = pins.digest(pins.PACKAGE_JSON, pins.PACKAGE_LOCK, *sorted(wheels), *builder)
@@ -63,7 +65,7 @@ def build(target: Target = "demo") -> Site:
         if not root.exists():
             with steps.step("Site"), fetch.new_folder(root) as folder:
                 _assemble(folder, node_modules, wheels, upstream)
-        for used in (own.parent, root):
+        for used in (whole.parent, own.parent, root):
             os.utime(used)
         _prune()
     return Site(root)

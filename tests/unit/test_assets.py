@@ -1,5 +1,10 @@
 """The folder that a browser gets: complete, consistent, and built without a network once cached."""
 
+import ast
+import base64
+import csv
+import gzip
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterable
@@ -8,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from demo.assets import AssetError, Site, build, fetch, lock, pins
+from demo.assets.slim import blanked
 
 PYTHON = "3.14.2"
+MAX_SENT_BYTES = 80_000
 
 
 def make_wheel(folder: Path, name: str, version: str = "1.0", needs: Iterable[str] = ()) -> Path:
@@ -103,3 +110,55 @@ def test_lock_file_names_just_the_wheels_that_are_shipped(site: Site) -> None:
 def test_every_file_that_package_json_vendors_is_served(site: Site) -> None:
     served = {path.name for path in (site.root / "vendor").iterdir()}
     assert served == {Path(path).name for path in pins.vendored()}
+
+
+def test_a_page_downloads_at_most_80_kb_of_ours(site: Site) -> None:
+    assert len(gzip.compress(site.wheel.read_bytes(), 6)) <= MAX_SENT_BYTES
+
+
+def test_the_wheel_of_a_page_has_no_server_and_no_test_helpers(site: Site) -> None:
+    with zipfile.ZipFile(site.wheel) as wheel:
+        names = wheel.namelist()
+    assert [name for name in names if name.startswith(("atiha_web/server", "atiha_web/test"))] == []
+
+
+def test_the_wheel_of_a_page_is_named_as_the_whole_one(site: Site) -> None:
+    assert site.wheel.name == build("test").wheel.name
+
+
+def test_record_of_the_wheel_of_a_page_tells_size_and_hash_of_every_file(site: Site) -> None:
+    with zipfile.ZipFile(site.wheel) as wheel:
+        record = next(name for name in wheel.namelist() if name.endswith("/RECORD"))
+        told = {name: rest for name, *rest in csv.reader(wheel.read(record).decode().splitlines())}
+        assert told.pop(record) == ["", ""]
+        shipped = {name: wheel.read(name) for name in wheel.namelist() if name != record}
+    assert told == {
+        name: [f"sha256={url_safe(hashlib.sha256(content).digest())}", f"{len(content)}"]
+        for name, content in shipped.items()
+    }
+
+
+def url_safe(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def test_blanked_python_has_every_statement_on_its_line() -> None:
+    source = Path(fetch.__file__).read_bytes()
+    assert code_of(blanked(source)) == code_of(source)
+
+
+def code_of(source: bytes) -> list[str]:
+    """Each statement but docstrings, with its place."""
+    statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
+    for statement in statements:
+        match statement:
+            case ast.Expr(ast.Constant(str()) as docstring):
+                docstring.value = ""
+    return [ast.dump(statement) + f"{statement.lineno}" for statement in statements]
+
+
+def test_blanked_python_keeps_marks_of_comments_and_accents_within_texts() -> None:
+    source = 'a = "é # no comment"  # é\n\n\ndef f() -> str:\n    """É\n\n    é"""\n    return a\n'
+    assert blanked(source.encode()).decode() == (
+        'a = "é # no comment"\n\n\ndef f() -> str:\n    ""\n\n\n    return a\n'
+    )

@@ -21,7 +21,7 @@ BROWSER = {"js", "pyodide", "pyodide_js"}
 
 @pytest.fixture(scope="module")
 def site() -> Site:
-    return build()
+    return build("test")
 
 
 @pytest.fixture(scope="module")
