@@ -52,13 +52,10 @@ async def cost_of_writes(device: FakeDevice, *, records: int, pending: int) -> C
     engine = Engine(replace(device.backend(), storage=storage), Registry(BUILT_IN), "ann")
     await engine.open()
     base = Base("e", records)
+    data = {"contentType": "movie", "title": "A film", "rating": 3}
     for number in range(records):
         record = RecordKey("ratings", f"r{number:05}")
-        state = State(
-            stamp(number - 100_000), {"contentType": "movie", "title": "A film", "rating": 3}
-        )
-        base.put(record, Row(number + 1, state))
-    data = {"contentType": "movie", "title": "A film", "rating": 3}
+        base.put(record, Row(number + 1, State(stamp(number - 100_000), data)))
     waiting = [operation(n, f"p{n:05}", data, ms=n - 50_000) for n in range(pending)]
     await engine.local.store.replace_base(base)
     engine.local.memory.load(base, waiting)

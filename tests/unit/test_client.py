@@ -1,0 +1,307 @@
+"""Who is signed in, in this tab and in others, and what is left behind."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from atiha_web import (
+    Client,
+    ClosedError,
+    InvalidDataError,
+    NotSignedInError,
+    PendingOperationsError,
+    ProblemError,
+    Rating,
+    UnknownCollectionError,
+    WrongUserError,
+    connect,
+)
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, lost_request
+
+OpenClient = Callable[..., Awaitable[Client]]
+PASSWORD = "long enough"
+
+
+async def turns(count: int = 60) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def user(client: Client) -> str:
+    assert client.user_id is not None
+    return client.user_id
+
+
+async def log_in(client: Client, email: str = "ann@example.org") -> None:
+    await client.users.login(email=email, password=PASSWORD)
+
+
+async def register(client: Client, name: str) -> None:
+    await client.users.register_user(email=f"{name}@example.org", password=PASSWORD, name=name)
+
+
+def views(device: FakeDevice) -> list[str]:
+    """What any page may read of a user on this device."""
+    listed = ("atiha_watch", "atiha_fav", "atiha_rat", "atiha_prof", "atiha_sync")
+    return sorted(key for key in device.origin.items if key.startswith(listed))
+
+
+async def test_connecting_makes_no_request(api: FakeServer, open_client: OpenClient) -> None:
+    await open_client(user_id="ann")
+    await turns()
+    assert api.requests == []
+
+
+async def test_the_last_user_is_opened_again_without_network(
+    api: FakeServer, phone: FakeDevice, client: Client, open_client: OpenClient
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.close()
+    phone.set_online(online=False)
+    again = await open_client()
+    assert again.user_id == "user-1"
+    rating = again["ratings"]["m1"]
+    assert isinstance(rating, Rating)
+    assert rating.rating == 4
+
+
+async def test_a_session_holds_no_secret(phone: FakeDevice, client: Client) -> None:
+    assert json.loads(phone.origin.items["atiha_session"]) == {"userId": client.user_id}
+    assert not [key for key, text in phone.origin.items.items() if "token" in text]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"userId": 5}', '{"userId": "a/b"}', "{"])
+async def test_a_broken_session_is_nobody(
+    phone: FakeDevice, open_client: OpenClient, text: str
+) -> None:
+    phone.origin.set("atiha_session", text)
+    assert (await open_client()).user_id is None
+
+
+async def test_nobody_signed_in_reads_and_writes_nothing(open_client: OpenClient) -> None:
+    client = await open_client()
+    with pytest.raises(NotSignedInError):
+        await client.profiles.add_rating("ann", "m1", 4)
+    with pytest.raises(NotSignedInError):
+        len(client["ratings"])
+    with pytest.raises(NotSignedInError):
+        await client.sync()
+
+
+async def test_another_users_data_is_refused(client: Client) -> None:
+    with pytest.raises(WrongUserError):
+        await client.profiles.add_rating("somebody", "m1", 4)
+    with pytest.raises(WrongUserError):
+        await client.profiles.get_ratings("somebody")
+
+
+async def test_a_collection_nobody_declared_is_refused(client: Client) -> None:
+    with pytest.raises(UnknownCollectionError):
+        client["nothing"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"base_url": "ftp://x"}, {"user_id": "a/b"}, {"interval": 0}, {"interval": float("nan")}],
+    ids=repr,
+)
+async def test_bad_arguments_are_refused_in_words(phone: FakeDevice, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidDataError):
+        await connect(backend=phone.backend(), **wrong)
+
+
+async def test_logging_out_sends_what_is_pending_and_removes_the_views(
+    api: FakeServer, phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.users.logout()
+    assert [row["rating"] for row in await api.rows_of("user-1", "ratings")] == [4]
+    assert (client.user_id, views(phone)) == (None, [])
+    assert "atiha_session" not in phone.origin.items
+
+
+async def test_logging_out_without_network_is_refused_with_a_count(
+    phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.profiles.add_rating(user(client), "m2", 4)
+    phone.set_online(online=False)
+    with pytest.raises(PendingOperationsError) as caught:
+        await client.users.logout()
+    assert caught.value.pending == 2
+    assert client.user_id == "user-1"
+
+
+async def test_what_was_kept_is_sent_after_the_next_sign_in(
+    api: FakeServer, phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    phone.set_online(online=False)
+    await client.users.logout(pending="keep")
+    assert views(phone) == []
+    phone.set_online(online=True)
+    await log_in(client)
+    await client.sync()
+    assert [row["rating"] for row in await api.rows_of("user-1", "ratings")] == [4]
+
+
+async def test_what_was_discarded_is_gone(
+    api: FakeServer, phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    phone.set_online(online=False)
+    await client.users.logout(pending="discard")
+    assert not [key for key, text in phone.origin.items.items() if "m1" in text]
+    phone.set_online(online=True)
+    await log_in(client)
+    await client.sync()
+    assert await api.rows_of("user-1", "ratings") == []
+
+
+async def test_another_user_on_the_same_device_sees_and_sends_nothing_of_the_first(
+    api: FakeServer, phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    phone.set_online(online=False)
+    await client.users.logout(pending="keep")
+    phone.set_online(online=True)
+    await register(client, "bob")
+    await client.sync()
+    assert (len(client["ratings"]), client.status.pending) == (0, 0)
+    assert await api.rows_of("user-2", "ratings") == []
+    assert json.loads(phone.origin.items["atiha_sync_queue"]) == []
+
+
+async def test_signing_in_as_another_user_hides_the_first_ones_views(
+    phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await register(client, "bob")
+    assert not [key for key in views(phone) if key.endswith("user-1")]
+
+
+async def test_an_unfinished_sign_out_reaches_the_server_once_online(
+    api: FakeServer, phone: FakeDevice, client: Client
+) -> None:
+    phone.set_online(online=False)
+    await client.users.logout(pending="keep")
+    phone.set_online(online=True)
+    await turns()
+    assert api.requests[-1].method == "DELETE"
+    assert not [key for key in phone.origin.items if "sign-out" in key]
+
+
+async def test_a_second_tab_follows_the_sign_in_and_the_sign_out(
+    client: Client, open_client: OpenClient
+) -> None:
+    other = await open_client()
+    assert other.user_id == client.user_id
+    await client.users.logout()
+    await turns()
+    assert other.user_id is None
+    await log_in(client)
+    await turns()
+    assert other.user_id == client.user_id
+
+
+async def test_a_second_tab_writes_no_views_of_who_signed_out(
+    phone: FakeDevice, client: Client, open_client: OpenClient
+) -> None:
+    other = await open_client()
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.users.logout(pending="keep")
+    await turns()
+    assert other.user_id is None
+    assert views(phone) == []
+
+
+async def test_wrong_credentials_change_nothing(client: Client) -> None:
+    with pytest.raises(ProblemError) as caught:
+        await client.users.login(email="ann@example.org", password="wrong")
+    assert caught.value.code == "wrong_credentials"
+    assert client.user_id == "user-1"
+
+
+async def test_a_revoked_session_keeps_everything_and_goes_on_after_signing_in(
+    api: FakeServer, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    api.revoke_tokens()
+    await client.sync()
+    assert (client.status.state, client.status.pending) == ("needs_auth", 1)
+    await log_in(client)
+    await client.sync()
+    assert client.status.pending == 0
+
+
+async def test_closing_releases_everything(phone: FakeDevice, client: Client) -> None:
+    await client.close()
+    await client.close()
+    assert phone.origin.documents == []
+    with pytest.raises(ClosedError):
+        await client.sync()
+
+
+async def test_closing_keeps_what_is_pending(
+    api: FakeServer, client: Client, open_client: OpenClient
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.close()
+    again = await open_client()
+    assert again.status.pending == 1
+
+
+async def test_closing_leaves_no_task(open_client: OpenClient) -> None:
+    before = asyncio.all_tasks()
+    client = await open_client(user_id="ann", background=True)
+    await turns()
+    await client.close()
+    await turns()
+    assert asyncio.all_tasks() <= before
+
+
+async def test_a_mapping_reads_newest_first(client: Client) -> None:
+    for name in ("m1", "m2", "m3"):
+        await client.profiles.add_rating(user(client), name, 4)
+    assert list(client["ratings"]) == ["m3", "m2", "m1"]
+    assert "m1" in client["ratings"]
+    with pytest.raises(KeyError):
+        client["ratings"]["m4"]
+
+
+async def test_watching_tells_of_each_change(client: Client) -> None:
+    watching = client.watch("ratings")
+    assert dict(await anext(watching)) == {}
+    await client.profiles.add_rating(user(client), "m1", 4)
+    assert list(await anext(watching)) == ["m1"]
+    await client.users.logout()
+    assert dict(await anext(watching)) == {}
+
+
+async def test_a_lost_conflict_is_told(
+    api: FakeServer, client: Client, open_client: OpenClient
+) -> None:
+    tv = await open_client(FakeDevice(api, now_ms=lambda: api.now_ms() + 1_500))
+    await log_in(tv)
+    await tv.sync()
+    await client.sync()
+    await client.profiles.add_rating(user(client), "m1", 1)
+    await tv.profiles.add_rating(user(tv), "m1", 5)
+    await tv.sync()
+    conflicts = client.conflicts()
+    await client.sync()
+    conflict = await anext(conflicts)
+    assert (conflict.operation.data or {})["rating"] == 1
+    assert (conflict.winner.data or {})["rating"] == 5
+
+
+async def test_the_status_says_what_is_wrong(api: FakeServer, client: Client) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    api.fail_next(*[lost_request()] * 3)
+    report = await client.sync()
+    assert not report.ok
+    assert (client.status.state, client.status.pending) == ("backoff", 1)
+    assert client.status.message
