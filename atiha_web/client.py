@@ -20,16 +20,21 @@ from atiha_web.errors import (
     ClosedError,
     InvalidDataError,
     NotSignedInError,
+    ProblemError,
     SaveError,
     TransportError,
 )
+from atiha_web.services.account_cache import AccountCache
 from atiha_web.services.user_database import AccountApi, Pending, UserDatabase
 from atiha_web.services.user_profile import UserProfileService
+from atiha_web.sync.calls import UpdateMethod
 from atiha_web.sync.engine import Write
+from atiha_web.sync.export import exported
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import SESSION_KEY
 from atiha_web.sync.operation import dump_json, is_user_id
 from atiha_web.sync.persistence import Persistence
+from atiha_web.sync.protocols import Protocol, ProtocolName
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
 from atiha_web.sync.service import SyncService
@@ -77,6 +82,7 @@ class Client:
         interval: float,
         token: str | None,
         background: bool,
+        protocol: Protocol,
     ) -> None:
         self.registry = registry
         self._backend = backend
@@ -84,12 +90,15 @@ class Client:
         self._interval = interval
         self._token = token
         self._background = background
+        self._protocol = protocol
         self._current: Synchronizer | None = None
         self._relay: asyncio.Task[None] | None = None
         self._statuses: Hub[Status] = Hub(lambda: self.status)
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._api = AccountApi(backend.transport, base_url, self._headers)
+        self._api = AccountApi(
+            backend.transport, base_url, self._headers, ours=protocol.name == "sync"
+        )
         self._unsubscribe = backend.storage.subscribe(self._on_storage)
         self._unlisten = backend.environment.subscribe(self._on_signal)
         self._persistence = Persistence(backend)
@@ -101,9 +110,14 @@ class Client:
         self.profiles = UserProfileService(lambda: self._current)
         """History, watchlist, favorites and ratings of the signed-in user."""
         self.users = UserDatabase(
-            self._api, sign_in=self._sign_in, sign_out=self._sign_out, pending=self._drain
+            self._api,
+            sign_in=self._sign_in,
+            sign_out=self._sign_out,
+            pending=self._drain,
+            current=lambda: self._current,
+            cache=AccountCache(backend.storage),
         )
-        """Accounts: register, log in, log out."""
+        """Accounts: register, log in, log out, change, delete."""
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -203,6 +217,18 @@ class Client:
         """
         return await self.signed_in.sync()
 
+    def export(self) -> dict[str, Any]:
+        """All this device knows of the signed-in user, as JSON: also what never left it.
+
+        ``collections`` holds each collection's rows by name, newest first, ``pending`` and
+        ``quarantine`` the operations not on the server, ``problems`` what could not be read.
+
+        Raises:
+            NotSignedInError: nobody is signed in.
+        """
+        local = self.signed_in.engine.local
+        return {**exported(local.memory, local.user_id), "problems": list(local.problems)}
+
     async def close(self) -> None:
         """Stop syncing and release everything; what is pending stays stored. Idempotent."""
         if self._closed:
@@ -268,9 +294,11 @@ class Client:
         try:
             await self._api.call("DELETE", "/api/sessions/current")
         except TransportError as error:
-            logger.warning("signed out here; the server will be told later: %s", error)
-        else:
-            await self._backend.storage.write({_UNFINISHED_SIGN_OUT: None})
+            # Where the server knows of no session, there is none to end.
+            if not isinstance(error, ProblemError) or error.status != 401:
+                logger.warning("signed out here; the server will be told later: %s", error)
+                return
+        await self._backend.storage.write({_UNFINISHED_SIGN_OUT: None})
 
     async def _drain(self) -> int:
         if self._current is None:
@@ -288,6 +316,7 @@ class Client:
                 base_url=self._base_url,
                 headers=self._headers,
                 interval=self._interval,
+                protocol=self._protocol,
             )
             [session] = await self._backend.storage.read([SESSION_KEY])
             if _session_user(session) == user_id:
@@ -380,6 +409,8 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     collections: Iterable[Collection] = (),
     interval: float = 30.0,
     background: bool = True,
+    protocol: ProtocolName = "sync",
+    update_method: UpdateMethod = "PATCH",
     storage: StorageChoice | None = None,
     bridge_url: str | None = None,
     backend: Backend | None = None,
@@ -396,6 +427,9 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         collections: the app's own, beside the built-in ones.
         interval: seconds between two syncs in the background.
         background: whether to sync by itself; else only ``sync()`` does.
+        protocol: ``"sync"`` for this package's server; ``"rest"`` for any other one, to which each
+            operation is sent as a request of its own.
+        update_method: what updates are sent with over REST, ``"PATCH"`` or ``"PUT"``.
         storage: ``"memory"`` to keep nothing beyond this page or process. On CPython a folder, as
             a ``Path`` or as text with a slash in it; each server has its own folder inside. By
             default ``window.localStorage`` in a page, the user-data folder on CPython.
@@ -403,7 +437,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         backend: storage, transport and environment of your own, instead of the platform's.
 
     Raises:
-        InvalidDataError: a bad ``base_url``, ``user_id``, ``interval`` or collection.
+        InvalidDataError: a bad ``base_url``, ``user_id``, ``interval``, protocol or collection.
         StorageUnavailableError: local storage cannot be used here.
         PlatformError: this platform is not supported, or lacks something.
     """
@@ -420,6 +454,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
             interval=interval,
             token=token,
             background=background,
+            protocol=Protocol(protocol, update_method),
         )
         await client.open(user_id)
         return client

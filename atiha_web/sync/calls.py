@@ -6,12 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from atiha_web.collections import FILLED_IN, Collection, Registry
 from atiha_web.errors import InvalidDataError, WrongUserError
 from atiha_web.sync.merge import SESSION, ViewingSessions
-from atiha_web.sync.operation import MAX_KEY_LENGTH, Call, Operation, dump_json, is_user_id
+from atiha_web.sync.operation import (
+    MAX_KEY_LENGTH,
+    Call,
+    Operation,
+    OperationType,
+    dump_json,
+    is_user_id,
+)
 
 UpdateMethod = Literal["PATCH", "PUT"]
 
@@ -83,6 +90,12 @@ def collection_at(registry: Registry, user_id: str, endpoint: str) -> Collection
         (each for each in registry.values() if each.endpoint(user_id) == path),
         None,
     )
+
+
+def stated_data(kind: OperationType, endpoint: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stated: a deletion may name what it deletes in the endpoint's query."""
+    named = dict(parse_qsl(urlsplit(endpoint).query)) if kind == "delete" else {}
+    return {**named, **data}
 
 
 def undeclared_key(data: Mapping[str, Any], otherwise: str) -> str:

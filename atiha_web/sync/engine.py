@@ -13,9 +13,11 @@ from atiha_web.collections import Registry
 from atiha_web.errors import ClosedError, InvalidDataError, OperationRejectedError
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.merge import State
-from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.operation import Call, Operation, OperationType
 from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Quarantined
+from atiha_web.sync.resolution import MERGED, Resolution
+from atiha_web.sync.statements import state_call, state_record
 from atiha_web.sync.tabs import TabFollower
 
 
@@ -46,8 +48,14 @@ class Write:
 class Engine:
     """One user's records on this device."""
 
-    def __init__(self, backend: Backend, registry: Registry, user_id: str) -> None:
-        self.local = LocalReplica(backend, registry, user_id)
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        user_id: str,
+        resolution: Resolution = MERGED,
+    ) -> None:
+        self.local = LocalReplica(backend, registry, user_id, resolution)
         self.reconciler = Reconciler(self.local)
         self._tabs: TabFollower | None = None
         self._numbers = 0
@@ -106,8 +114,17 @@ class Engine:
 
     # -- writing ---------------------------------------------------------------------------
 
-    async def write(self, collection: str, key: str, data: Mapping[str, Any] | None) -> Write:
+    async def write(
+        self,
+        collection: str,
+        key: str,
+        data: Mapping[str, Any] | None,
+        kind: OperationType | None = None,
+    ) -> Write:
         """State a record anew, or delete it (``None``); durable locally on return.
+
+        ``kind`` is how a REST server is told; with ``update`` the members that ``data`` leaves
+        out stay as they are.
 
         Raises:
             InvalidDataError: bad data; nothing was changed.
@@ -116,17 +133,28 @@ class Engine:
         """
         local = self.local
         declared = local.registry[collection]
-        record = RecordKey(collection, key)
         async with local.mutex:
             local.check_open()
-            state = local.memory.state(record)
-            timestamp = local.clock.tick(local.memory.newest_timestamp(record))
-            payload = None if data is None else declared.build(key, data, state, timestamp)
-            operation = Operation(
-                self._next_id(), collection, key, payload, timestamp, declared.schema
+            operation = state_record(
+                declared, local.memory, self._next_id(), key, data, tick=local.clock.tick, kind=kind
             )
             await local.accept(operation)
             return Write(operation, self.entry(collection, key), self)
+
+    async def queue(self, call: Call, data: Mapping[str, Any]) -> Write:
+        """Put a call of an endpoint without a declared collection into the journal.
+
+        Raises:
+            InvalidDataError: bad data; nothing was changed.
+            StorageFullError: no room, even without cached data; nothing was changed.
+            ClosedError: the client was closed.
+        """
+        local = self.local
+        async with local.mutex:
+            local.check_open()
+            operation = state_call(local.memory, self._next_id(), call, data, tick=local.clock.tick)
+            await local.accept(operation)
+            return Write(operation, None, self)
 
     def _next_id(self) -> str:
         self._numbers += 1
@@ -165,8 +193,14 @@ class Engine:
             InvalidDataError: the data is bad; nothing was changed.
         """
         refused = self.local.memory.quarantine[operation_id].operation
-        stated = refused.data if data is None else data
-        write = await self.write(refused.collection, refused.key, stated)
+        stated, call = refused.data if data is None else data, refused.call
+        if call is not None and call.endpoint:
+            write = await self.queue(call, stated or {})
+        else:
+            if stated is not None and data is None and call is not None and call.fields is not None:
+                stated = {name: stated[name] for name in call.fields if name in stated}
+            kind = None if call is None else call.type
+            write = await self.write(refused.collection, refused.key, stated, kind)
         await self.drop_quarantined([operation_id])
         return write
 

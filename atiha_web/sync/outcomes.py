@@ -31,6 +31,7 @@ class Kind(Enum):
     BLOCKED = "blocked"
     BAD_BATCH = "bad_batch"
     TOO_LARGE = "too_large"
+    REFUSED = "refused"
     UPGRADE = "upgrade_required"
 
 
@@ -80,7 +81,7 @@ def classify(response: Response, now: datetime) -> Outcome:
         response.status, (Kind.TRANSIENT, _transient_words(response, ours=ours))
     )
     code, detail = problem(response) if ours else ("", "")
-    retry_after = _retry_after(response, now) if kind is Kind.BUSY else None
+    retry_after = wait_asked(response, now) if kind is Kind.BUSY else None
     return Outcome(kind, detail or words, code, retry_after, ours)
 
 
@@ -110,7 +111,8 @@ def _transient_words(response: Response, *, ours: bool) -> str:
     return f"something else than the server answered (status {response.status}); trying again"
 
 
-def _retry_after(response: Response, now: datetime) -> float | None:
+def wait_asked(response: Response, now: datetime) -> float | None:
+    """The seconds a reply asks to wait, at most 15 min; ``now`` reads a date."""
     value = response.headers.get("retry-after", "").strip()
     if not value:
         return None

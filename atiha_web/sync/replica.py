@@ -171,6 +171,13 @@ class Replica:
         """The newest timestamp known for ``record``, of base or of a pending operation."""
         return max(self.timestamps(record), default=None)
 
+    def newest_before(self, record: RecordKey) -> str | None:
+        """What the timestamp of a new operation on ``record`` must be later than."""
+        known = self.newest_timestamp(record)
+        if not self.resolution.in_order:
+            return known
+        return max(known or "", self.latest) or None
+
     def timestamps(self, record: RecordKey, *, apart_from: Container[str] = ()) -> list[str]:
         """The timestamps known for ``record``, of base and of pending operations.
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from atiha_web.backends.base import Environment, Unsubscribe
 from atiha_web.errors import ClosedError, StorageError
-from atiha_web.sync.cycle import CycleFailedError
+from atiha_web.sync.base_cycle import CycleFailedError
 from atiha_web.sync.outcomes import BLOCKED_RETRY, Kind, Outcome, backoff
 from atiha_web.sync.status import SyncReport, SyncState
 
@@ -52,6 +52,7 @@ class Scheduler:
         self._notify = notify
         self._state: SyncState = "idle"
         self._failures = 0
+        self._partly = False
         self._syncing = 0
         self._due: float | None = None
         self._poked: tuple[float, float] | None = None
@@ -95,7 +96,7 @@ class Scheduler:
 
     def poke(self) -> None:
         """A local write happened: sync once a burst of writes is over, within 2 s."""
-        if self._state != "idle" or not self.online:
+        if not (self._state == "idle" or self._partly) or not self.online:
             return
         now = self._now()
         first = self._poked[0] if self._poked else now
@@ -163,6 +164,7 @@ class Scheduler:
             report = await self._run()
         except CycleFailedError as error:
             self._failed(error.outcome)
+            self._partly = error.partly
             return SyncReport(ok=False, message=error.outcome.message)
         except ClosedError as error:
             return SyncReport(ok=False, message=str(error))
@@ -183,7 +185,7 @@ class Scheduler:
             self._notify()
 
     def _succeeded(self) -> None:
-        self._state, self.message, self._failures = "idle", "", 0
+        self._state, self.message, self._failures, self._partly = "idle", "", 0, False
         self._hint_refuted = not self._environment.online()
         self._due = self._now() + self._timer()
         self._wake.set()
@@ -204,7 +206,7 @@ class Scheduler:
             self._fail("backoff", outcome.message, wait)
 
     def _fail(self, state: SyncState, message: str, wait: float | None) -> None:
-        self._state, self.message = state, message
+        self._state, self.message, self._partly = state, message, False
         self._due = None if wait is None else self._now() + wait
         self._wake.set()
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from atiha_web.backends.base import Backend, Request, Response
-from atiha_web.collections import Registry, iso
+from atiha_web.collections import Registry, describe, iso
 from atiha_web.errors import (
     AtihaError,
     InvalidDataError,
@@ -26,19 +24,27 @@ from atiha_web.errors import (
 )
 from atiha_web.models import AtihaModel
 from atiha_web.sync import hlc
+from atiha_web.sync.calls import (
+    check_endpoint,
+    check_user,
+    collection_at,
+    path_of,
+    stated_data,
+)
 from atiha_web.sync.engine import Write
 from atiha_web.sync.journal import cache_key
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import write_views
-from atiha_web.sync.operation import dump_json
+from atiha_web.sync.operation import Call, OperationType, dump_json
 from atiha_web.sync.outcomes import problem
+from atiha_web.sync.rest_cycle import LOADS
+from atiha_web.sync.rest_outcomes import is_elsewhere, read_json
+from atiha_web.sync.rest_rows import unwrap
+from atiha_web.sync.statements import check_deletable
 from atiha_web.sync.status import SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
 
 logger = logging.getLogger("atiha_web")
-
-OperationType = Literal["create", "update", "delete"]
-_ENDPOINT = re.compile(r"/api/users/([^/?#]+)/([a-z0-9-]+)/?(?:[?#].*)?")
 
 
 class SyncConfig(AtihaModel):
@@ -53,16 +59,25 @@ class SyncConfig(AtihaModel):
     sync_interval: float = Field(default=30.0, gt=0, alias="sync_interval")
 
     def __init__(self, **data: Any) -> None:
-        if "syncInterval" in data:
-            data["sync_interval"] = data.pop("syncInterval") / 1000
-        super().__init__(**data)
+        """Take both spellings.
+
+        Raises:
+            InvalidDataError: a key, endpoint or interval that cannot be used.
+        """
+        milliseconds = data.pop("syncInterval", None)
+        if milliseconds is not None:
+            if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
+                raise InvalidDataError("syncInterval is a number of milliseconds")
+            data["sync_interval"] = milliseconds / 1000
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise InvalidDataError(f"SyncConfig: {describe(error)}") from error
 
     @field_validator("api_endpoint")
     @classmethod
-    def _same_origin(cls, value: str) -> str:
-        if not value.startswith("/") or value.startswith("//"):
-            raise ValueError("an endpoint is a path of this server, such as /api/users/1/ratings")
-        return value
+    def _of_this_server(cls, value: str) -> str:
+        return check_endpoint(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,12 @@ class SyncOperation:
     type: OperationType
     endpoint: str
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Periodic:
+    config: SyncConfig
+    task: asyncio.Task[None]
 
 
 class SyncService:
@@ -92,7 +113,7 @@ class SyncService:
         self._headers = headers
         self._current = current
         self._times = LastSync(backend.storage)
-        self._periodic: dict[str, asyncio.Task[None]] = {}
+        self._periodic: dict[str, _Periodic] = {}
 
     def create_operation(
         self,
@@ -103,30 +124,36 @@ class SyncService:
         """State a change.
 
         Raises:
-            InvalidDataError: unknown type.
+            InvalidDataError: unknown type, no endpoint of this server, or data that is no object.
         """
         if type not in ("create", "update", "delete"):
             raise InvalidDataError(f"{type!r} is no operation: use 'create', 'update' or 'delete'")
-        return SyncOperation(type, endpoint, dict(data))
+        if not isinstance(data, Mapping):
+            raise InvalidDataError(f"an operation states an object, not {data!r:.80}")
+        return SyncOperation(type, check_endpoint(endpoint), dict(data))
 
     async def add_to_queue(self, operation: SyncOperation) -> Write:
         """Put a change into the journal; it is sent in the background, as soon as possible.
 
+        The endpoint is that of a declared collection; over REST any one will do.
+
         Raises:
-            InvalidDataError: bad data, or an endpoint that is no declared collection's.
+            InvalidDataError: bad data, or an endpoint this server does not have.
             WrongUserError, NotSignedInError: the endpoint is not the signed-in user's.
+            StorageFullError: no room; nothing was changed.
         """
-        found = _ENDPOINT.fullmatch(operation.endpoint)
         synchronizer = self._signed_in()
-        if found is None or unquote(found[1]) != synchronizer.user_id:
-            raise InvalidDataError(
-                f"{operation.endpoint!r} is not an endpoint of the signed-in user: "
-                f"/api/users/{synchronizer.user_id}/<collection> is expected"
-            )
-        collection = self._by_slug(found[2])
-        key = collection.key_of(operation.data)
-        data = None if operation.type == "delete" else operation.data
-        return await synchronizer.write(collection.name, key, data)
+        kind, endpoint = operation.type, check_endpoint(operation.endpoint)
+        check_user(endpoint, synchronizer.user_id)
+        collection = collection_at(self._registry, synchronizer.user_id, endpoint)
+        data = stated_data(kind, endpoint, operation.data)
+        if collection is None:
+            return await self._queue_call(synchronizer, Call(kind, endpoint), operation.data)
+        key = synchronizer.user_id if collection.single else collection.key_of(data)
+        if kind != "delete":
+            return await synchronizer.write(collection.name, key, data, kind)
+        check_deletable(collection)
+        return await synchronizer.write(collection.name, key, None)
 
     async def save(
         self, config: SyncConfig, data: Any, operation: SyncOperation | None = None
@@ -140,10 +167,18 @@ class SyncService:
             InvalidDataError: bad data; nothing was changed.
             StorageFullError: no room; nothing was changed.
         """
-        write = None if operation is None else await self.add_to_queue(operation)
-        if not self._is_view(config.cache_key):
-            await self._backend.storage.write({cache_key(config.cache_key): _json_text(data)})
-        return write
+        if self._is_view(config.cache_key):
+            return None if operation is None else await self.add_to_queue(operation)
+        key, text = cache_key(config.cache_key), _json_text(data)
+        [before] = await self._backend.storage.read([key])
+        await self._backend.storage.write({key: text})
+        if operation is None:
+            return None
+        try:
+            return await self.add_to_queue(operation)
+        except AtihaError:
+            await write_views(self._backend.storage, {key: before})
+            raise
 
     async def load(self, config: SyncConfig) -> Any:
         """The newest data: from the server, else from the cache; ``None`` where neither has any.
@@ -171,19 +206,26 @@ class SyncService:
         return await self._signed_in().sync()
 
     def start_periodic_sync(self, config: SyncConfig) -> None:
-        """Load at once and then every ``sync_interval`` seconds, until stopped. Idempotent."""
-        if config.cache_key not in self._periodic:
-            self._periodic[config.cache_key] = asyncio.create_task(self._repeat(config))
+        """Load at once and then every ``sync_interval`` seconds, until stopped.
+
+        Idempotent; another configuration of the same cache key takes the place of the old one.
+        """
+        running = self._periodic.get(config.cache_key)
+        if running is not None and running.config == config:
+            return
+        self.stop_periodic_sync(config)
+        task = asyncio.create_task(self._repeat(config))
+        self._periodic[config.cache_key] = _Periodic(config, task)
 
     def stop_periodic_sync(self, config: SyncConfig) -> None:
         """Stop what ``start_periodic_sync`` began. Idempotent."""
-        task = self._periodic.pop(config.cache_key, None)
-        if task is not None:
-            task.cancel()
+        running = self._periodic.pop(config.cache_key, None)
+        if running is not None:
+            running.task.cancel()
 
     async def close(self) -> None:
         """Stop every periodic sync."""
-        tasks = list(self._periodic.values())
+        tasks = [running.task for running in self._periodic.values()]
         self._periodic.clear()
         for task in tasks:
             task.cancel()
@@ -208,10 +250,35 @@ class SyncService:
         view = synchronizer.engine.view(name)
         return [collection.row(synchronizer.user_id, key, view[key]) for key in view]
 
+    async def _queue_call(
+        self, synchronizer: Synchronizer, call: Call, data: dict[str, Any]
+    ) -> Write:
+        if synchronizer.protocol.name == "sync":
+            raise InvalidDataError(
+                f"{call.endpoint!r:.80} is not a declared collection's endpoint: declare one, "
+                "or connect with protocol='rest', which sends any"
+            )
+        return await synchronizer.queue(call, data)
+
     async def _fetch(self, endpoint: str) -> Any:
+        """What the server says of an endpoint, asked after all it acknowledged there."""
         headers = {"accept": "application/json", **self._headers()}
         request = Request("GET", self._base_url + endpoint, headers)
-        return unwrap(_json_body(await self._backend.transport.request(request)))
+        for _ in range(LOADS):
+            asked = self._position(endpoint)
+            value = unwrap(_json_body(request, await self._backend.transport.request(request)))
+            if self._position(endpoint) == asked:
+                return value
+        raise NetworkError("it changed at every try while it was read")
+
+    def _position(self, endpoint: str) -> tuple[Synchronizer | None, int]:
+        """Who asks, and how many operations of an endpoint were acknowledged."""
+        current = self._current()
+        if current is None:
+            return None, 0
+        collection = collection_at(self._registry, current.user_id, endpoint)
+        name = path_of(endpoint) if collection is None else collection.name
+        return current, current.engine.local.memory.settled[name]
 
     async def _cached(self, key: str) -> Any:
         [text] = await self._backend.storage.read([cache_key(key)])
@@ -235,18 +302,6 @@ class SyncService:
     def _is_view(self, key: str) -> bool:
         return self._view_collection(key) is not None
 
-    def _by_slug(self, slug: str) -> Any:
-        return self._registry[slug.replace("-", "_")]
-
-
-def unwrap(value: Any) -> Any:
-    """The list of an object that holds exactly one list; anything else as it is."""
-    if isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list)]
-        if len(lists) == 1:
-            return lists[0]
-    return value
-
 
 def _json_text(data: Any) -> str:
     try:
@@ -255,11 +310,10 @@ def _json_text(data: Any) -> str:
         raise InvalidDataError(f"only JSON can be cached: {error}") from error
 
 
-def _json_body(response: Response) -> Any:
-    if response.status != 200:
+def _json_body(request: Request, response: Response) -> Any:
+    if is_elsewhere(request, response):
+        raise NetworkError("another server answered")
+    if not 200 <= response.status < 300:
         code, detail = problem(response)
         raise ProblemError(detail or f"status {response.status}", response.status, code)
-    try:
-        return json.loads(response.body)
-    except ValueError as error:
-        raise NetworkError("something else than the server answered: no JSON") from error
+    return read_json(response)

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from atiha_web.backends.base import Backend, Unsubscribe
 from atiha_web.collections import Registry
-from atiha_web.sync.cycle import SyncCycle
 from atiha_web.sync.engine import Engine, Write
-from atiha_web.sync.operation import RecordKey
+from atiha_web.sync.operation import Call, OperationType, RecordKey
+from atiha_web.sync.protocols import Protocol
 from atiha_web.sync.scheduler import Scheduler
 from atiha_web.sync.status import Status, SyncReport
+
+SYNC = Protocol("sync")
 
 
 class Synchronizer:
@@ -29,13 +31,15 @@ class Synchronizer:
         base_url: str,
         headers: Callable[[], dict[str, str]],
         interval: float,
+        protocol: Protocol = SYNC,
     ) -> None:
-        self.engine = Engine(backend, registry, user_id)
+        self.protocol = protocol
+        self.engine = Engine(backend, registry, user_id, protocol.resolution)
         self._backend = backend
         self._unsubscribe: Unsubscribe | None = None
         self._first_pull: asyncio.Task[SyncReport] | None = None
         local = self.engine.local
-        self._cycle = SyncCycle(local, self.engine.reconciler, base_url, headers)
+        self._cycle = protocol.cycle(local, self.engine.reconciler, base_url, headers)
         self.scheduler = Scheduler(
             self._cycle.run,
             backend.environment,
@@ -77,9 +81,21 @@ class Synchronizer:
             if request is not None:
                 send(request)
 
-    async def write(self, collection: str, key: str, data: dict[str, object] | None) -> Write:
+    async def write(
+        self,
+        collection: str,
+        key: str,
+        data: dict[str, object] | None,
+        kind: OperationType | None = None,
+    ) -> Write:
         """See ``Engine.write``; the write is sent soon."""
-        write = await self.engine.write(collection, key, data)
+        write = await self.engine.write(collection, key, data, kind)
+        self.scheduler.poke()
+        return write
+
+    async def queue(self, call: Call, data: dict[str, object]) -> Write:
+        """See ``Engine.queue``; the call is sent soon."""
+        write = await self.engine.queue(call, data)
         self.scheduler.poke()
         return write
 

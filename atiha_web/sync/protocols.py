@@ -1,0 +1,49 @@
+"""The protocols a server may be spoken to in, and what each needs: chosen once, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from atiha_web.errors import InvalidDataError
+from atiha_web.sync.base_cycle import Cycle
+from atiha_web.sync.calls import UpdateMethod
+from atiha_web.sync.cycle import SyncCycle
+from atiha_web.sync.local_replica import LocalReplica
+from atiha_web.sync.reconciler import Reconciler
+from atiha_web.sync.resolution import MERGED, REPLAYED, Resolution
+from atiha_web.sync.rest_cycle import RestCycle
+
+ProtocolName = Literal["sync", "rest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How to speak to the server. ``update_method`` is what updates are sent with over REST."""
+
+    name: ProtocolName = "sync"
+    update_method: UpdateMethod = "PATCH"
+
+    def __post_init__(self) -> None:
+        if self.name not in ("sync", "rest"):
+            raise InvalidDataError(f"{self.name!r} is no protocol: use 'sync' or 'rest'")
+        if self.update_method not in ("PATCH", "PUT"):
+            raise InvalidDataError(f"{self.update_method!r} updates nothing: use 'PATCH' or 'PUT'")
+
+    @property
+    def resolution(self) -> Resolution:
+        """How the server takes operations."""
+        return MERGED if self.name == "sync" else REPLAYED
+
+    def cycle(
+        self,
+        local: LocalReplica,
+        reconciler: Reconciler,
+        base_url: str,
+        headers: Callable[[], dict[str, str]],
+    ) -> Cycle:
+        """What synchronises ``local`` with the server."""
+        if self.name == "sync":
+            return SyncCycle(local, reconciler, base_url, headers)
+        return RestCycle(local, reconciler, base_url, headers, self.update_method)

@@ -1,0 +1,297 @@
+"""One synchronisation with a REST server that does not know us: replay, then read again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from atiha_web.backends.base import Request, Response
+from atiha_web.collections import Collection
+from atiha_web.errors import InvalidDataError
+from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Tally
+from atiha_web.sync.calls import RestCall, UpdateMethod, call_of, path_of, rest_call
+from atiha_web.sync.local_replica import LocalReplica
+from atiha_web.sync.merge import State
+from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome
+from atiha_web.sync.reconciler import Reconciler
+from atiha_web.sync.replica import Quarantined, Row, policy_of
+from atiha_web.sync.resolution import REPLAYED
+from atiha_web.sync.rest_outcomes import classify_rest, read_json
+from atiha_web.sync.rest_rows import ReadRow, raw_rows, read_rows
+
+EPOCH = "rest"
+"""The epoch of a base that was read over REST: our own server, asked later, starts anew."""
+
+LOADS = 3
+"""How often a load is asked again because something was acknowledged meanwhile."""
+
+_ROWS_PER_TURN = 200
+
+
+class RestCycle(Cycle):
+    """Sends each operation as a request of its own, in order for each resource, then reads all."""
+
+    def __init__(
+        self,
+        local: LocalReplica,
+        reconciler: Reconciler,
+        base_url: str,
+        headers: Callable[[], dict[str, str]],
+        update_method: UpdateMethod = "PATCH",
+    ) -> None:
+        super().__init__(local, reconciler, base_url, headers)
+        self._update_method = update_method
+        self._troubled: dict[str, float] = {}
+        """Resources that failed last time, and (loop time) before when not to try them again."""
+        self._failures: dict[str, Outcome] = {}
+        """Resources that failed in this cycle."""
+
+    def parting_request(self) -> Request | None:
+        """See ``Cycle``: the oldest operation alone, as each is a request of its own."""
+        for resource, queue in self._queues().items():
+            first = queue[0]
+            if resource in self._troubled or first.id in self._carried | self._parted:
+                continue
+            self._parted.add(first.id)
+            return self._request(self._call(first), first.id)
+        return None
+
+    # -- sending ---------------------------------------------------------------------------
+
+    async def _exchange_all(self, tally: Tally) -> None:
+        self._failures = self._still_asked_to_wait()
+        try:
+            while queues := self._ready():
+                for resource, queue in queues.items():
+                    await self._drain(resource, queue, tally)
+            for collection in self._local.registry.values():
+                await self._pull(collection, tally)
+        finally:
+            self._remember_failures()
+        self._raise_failures()
+
+    def _queues(self) -> dict[str, list[Operation]]:
+        """What is pending, oldest first, by resource; without what nobody can send."""
+        local = self._local
+        queues: dict[str, list[Operation]] = {}
+        for operation in sorted(
+            local.memory.pending.values(), key=lambda item: (item.timestamp, item.id)
+        ):
+            if operation.collection in local.registry or operation.call is not None:
+                call = call_of(operation, local.registry, local.user_id)
+                queues.setdefault(path_of(call.endpoint), []).append(operation)
+            else:
+                local.note_problem(f"{operation.collection} is not declared: its changes wait")
+        return queues
+
+    def _ready(self) -> dict[str, list[Operation]]:
+        return {name: queue for name, queue in self._queues().items() if name not in self._failures}
+
+    async def _drain(self, resource: str, queue: list[Operation], tally: Tally) -> None:
+        """Send a resource's operations until one fails for now."""
+        for operation in queue:
+            if operation.id not in self._local.memory.pending:
+                continue
+            try:
+                await self._replay(operation, tally)
+            except CycleFailedError as error:
+                if error.outcome.kind is Kind.NEEDS_AUTH:
+                    raise
+                self._failures[resource] = error.outcome
+                return
+
+    async def _replay(self, operation: Operation, tally: Tally) -> None:
+        """Send one operation and carry out what the server makes of it."""
+        try:
+            call = self._call(operation)
+        except InvalidDataError as error:
+            return await self._refuse(
+                operation, Outcome(Kind.REFUSED, str(error), "invalid"), tally
+            )
+        try:
+            self._carried = {operation.id}
+            self._local.changes.notify()
+            await self._send_rest(self._request(call, operation.id), call.resource, tally)
+        except CycleFailedError as error:
+            if error.outcome.kind is not Kind.REFUSED:
+                raise
+            return await self._refuse(operation, error.outcome, tally)
+        finally:
+            self._carried = set()
+        await self._acknowledge(operation)
+        tally.sent += 1
+        self.progress += 1
+        return None
+
+    async def _refuse(self, operation: Operation, outcome: Outcome, tally: Tally) -> None:
+        await self._reconciler.refuse(Quarantined(operation, outcome.code, outcome.message))
+        tally.rejected += 1
+
+    async def _acknowledge(self, operation: Operation) -> None:
+        """Base with the result is stored before the journal shrinks."""
+        local = self._local
+        record = operation.record
+        async with local.mutex:
+            local.check_open()
+            base = local.memory.base
+            changed = []
+            if operation.collection in local.registry:
+                row = base.rows.get(record)
+                policy = policy_of(local.registry, operation.collection)
+                state = REPLAYED.apply(policy, row.state if row else None, operation)
+                base.put(record, Row(base.newest + 1, state))
+                changed = [record]
+            await local.store.save_base(base, changed)
+            await local.settle([operation.id], [])
+            local.memory.refresh(changed)
+            await local.render([operation.collection])
+
+    def _call(self, operation: Operation) -> RestCall:
+        local = self._local
+        return rest_call(operation, local.registry, local.user_id, self._update_method)
+
+    def _request(self, call: RestCall, operation_id: str) -> Request:
+        headers = {"accept": "application/json", "idempotency-key": operation_id}
+        if call.body is not None:
+            headers["content-type"] = "application/json"
+        url = self._base_url + call.endpoint
+        return Request(call.method, url, {**headers, **self._headers()}, call.body, REQUEST_TIMEOUT)
+
+    async def _send_rest(self, request: Request, resource: str, tally: Tally) -> Response:
+        # Where something fails already, one try each is enough to learn whether all does.
+        calm = not self._failures and resource not in self._troubled
+        answer = await self._send(
+            request, lambda response, now: _judge(request, response, now), tally,
+            FAST_TRIES if calm else 1,
+        )  # fmt: skip
+        return answer.response
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def _pull(self, collection: Collection, tally: Tally) -> None:
+        """Read a collection anew; one that the server does not have or give stays as it is."""
+        endpoint = collection.endpoint(self._local.user_id)
+        headers = {"accept": "application/json", **self._headers()}
+        request = Request("GET", self._base_url + endpoint, headers, None, REQUEST_TIMEOUT)
+        for _ in range(0 if self._waits(endpoint) else LOADS):
+            asked = self._local.memory.settled[collection.name]
+            try:
+                response = await self._send_rest(request, endpoint, tally)
+            except CycleFailedError as error:
+                if error.outcome.kind is Kind.NEEDS_AUTH:
+                    raise
+                if error.outcome.kind is Kind.REFUSED:
+                    self._local.note_problem(f"{endpoint} is not read: {error.outcome.message}")
+                else:
+                    self._failures.setdefault(endpoint, error.outcome)
+                return
+            rows = await self._read(collection, response)
+            if rows is None or await self._take(collection, rows, asked, tally):
+                return
+
+    async def _read(self, collection: Collection, response: Response) -> list[ReadRow] | None:
+        """The rows of a reply; what cannot be read is named and left out."""
+        local = self._local
+        raw = raw_rows(collection, read_json(response))
+        if raw is None:
+            local.note_problem(f"{response.url or collection.name} holds no {collection.name}")
+            return None
+        rows: list[ReadRow] = []
+        for number, row in enumerate(read_rows(collection, local.user_id, raw), 1):
+            if isinstance(row, ReadRow):
+                rows.append(row)
+            else:
+                local.note_problem(str(row))
+            if number % _ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return rows
+
+    async def _take(
+        self, collection: Collection, rows: list[ReadRow], asked: int, tally: Tally
+    ) -> bool:
+        """Make these rows the collection's base; what is gone becomes a tombstone.
+
+        Does nothing, and tells so, where something of the collection was acknowledged since the
+        rows were ``asked`` for: they may be older.
+        """
+        local = self._local
+        async with local.mutex:
+            local.check_open()
+            if local.memory.settled[collection.name] != asked:
+                return False
+            base = local.memory.base
+            changed = _differing(base.rows, collection.name, rows)
+            version = base.newest + 1
+            for record, state in changed.items():
+                base.put(record, Row(version, state))
+            if changed or base.epoch != EPOCH:
+                base.epoch, base.cursor = EPOCH, max(base.newest, 1)
+                local.incoming = None
+                await local.store.save_base(base, changed)
+                local.memory.refresh(changed)
+                await local.render([collection.name])
+        tally.received += len(changed)
+        return True
+
+    # -- failures --------------------------------------------------------------------------
+
+    def _still_asked_to_wait(self) -> dict[str, Outcome]:
+        now = asyncio.get_running_loop().time()
+        return {
+            resource: Outcome(Kind.BUSY, f"{resource}: the server asked to wait", "", until - now)
+            for resource, until in self._troubled.items()
+            if until > now
+        }
+
+    def _waits(self, resource: str) -> bool:
+        failure = self._failures.get(resource)
+        return failure is not None and failure.kind is Kind.BUSY
+
+    def _remember_failures(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._troubled = {
+            resource: now + (outcome.retry_after or 0.0)
+            for resource, outcome in self._failures.items()
+        }
+
+    def _raise_failures(self) -> None:
+        """One resource that fails holds up no other one: it is told when all had their turn."""
+        if not self._failures:
+            return
+        outcomes = list(self._failures.values())
+        waits = [outcome.retry_after for outcome in outcomes]
+        known = [wait for wait in waits if wait is not None]
+        first = outcomes[0]
+        wait = min(known) if known and len(known) == len(waits) else None
+        partly = len(self._failures) < len(self._queues().keys() | self._endpoints())
+        raise CycleFailedError(Outcome(first.kind, first.message, first.code, wait), partly=partly)
+
+    def _endpoints(self) -> set[str]:
+        local = self._local
+        return {each.endpoint(local.user_id) for each in local.registry.values()}
+
+
+def _judge(request: Request, response: Response, now: datetime) -> Outcome:
+    return classify_rest(request, response, now)
+
+
+def _differing(
+    known: dict[RecordKey, Row], name: str, rows: list[ReadRow]
+) -> dict[RecordKey, State]:
+    """What of ``rows`` is new, and of what is ``known`` is gone (a tombstone each)."""
+    newest: dict[RecordKey, State] = {}
+    for key, state in rows:
+        record = RecordKey(name, key)
+        if record not in newest or newest[record].timestamp < state.timestamp:
+            newest[record] = state
+    differing = {
+        record: state
+        for record, state in newest.items()
+        if record not in known or known[record].state != state
+    }
+    for record, row in known.items():
+        if record.collection == name and record not in newest and not row.state.deleted:
+            differing[record] = State(row.state.timestamp, None)
+    return differing
