@@ -58,6 +58,11 @@ class Names:
         """The key that says which pages make up base."""
         return f"{self.prefix}m"
 
+    @cached_property
+    def account(self) -> str:
+        """The key of the account as the server last told it, for reading without network."""
+        return f"{self.prefix}account"
+
     def forgotten(self, operation_id: str) -> str:
         """The mark of an operation, or of all of a writer where only ``<writer>-`` is given."""
         return f"{FORGOTTEN}{quote(self.user_id, safe='')}:{operation_id}"

@@ -266,7 +266,8 @@ class LocalReplica:
     async def remove_views(self) -> None:
         """Remove what other pages could read of this user; journal and base stay."""
         async with self.mutex:
-            await write_views(self.backend.storage, dict.fromkeys(self._views.all_keys()))
+            shown = [*self._views.all_keys(), self.names.account]
+            await write_views(self.backend.storage, dict.fromkeys(shown))
             await self._times.forget(self._cache_keys())
 
     async def note_synced(self) -> None:
