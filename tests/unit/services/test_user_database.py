@@ -36,7 +36,7 @@ async def test_signing_in_needs_the_network(phone: FakeDevice, client: Client) -
 async def test_a_hotels_page_is_no_answer(api: FakeServer, client: Client) -> None:
     api.fail_next(captive_portal())
     with pytest.raises(NetworkError, match="something else than the server"):
-        await client.users.get_user("user-1")
+        await client.users.login(email="ann@example.org", password=PASSWORD)
 
 
 async def test_a_lost_sign_in_changes_nothing(api: FakeServer, client: Client) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from atiha_web.sync import hlc
+from atiha_web.sync.cycle import SyncCycle
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, answer, slow
 from tests.unit.sync.samples import OpenTab, rating
 
@@ -102,6 +103,7 @@ async def test_fields_written_one_after_the_other_keep_their_order_under_a_fast_
     last = await tab.write("settings", "s", {"color": "blue"})
     assert [write.operation is not None for write in (first, last)] == [True, True]
     # The earlier one is refused alone, as if the later one had not fitted into the batch.
+    assert isinstance(tab._cycle, SyncCycle)
     tab._cycle._limit.operations = 1
     await tab.sync()
     assert await rows(server, "settings") == {"s": "blue"}
