@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from atiha_web.backends.base import StorageChange
+from atiha_web.backends.file import disk
 from atiha_web.backends.file.reader import Reader
 from atiha_web.backends.file.segments import HEADER, Record, Summary, encode, encode_summary
 
@@ -138,6 +139,16 @@ def test_what_a_merged_segment_replaces_is_ignored_while_it_is_still_there(
     put(folder, "c", Record(3, "x", "3"), summary=Summary((segment("a"), segment("b")), 3))
     reader.refresh()
     assert reader.values == {"x": "3"}
+
+
+def test_what_is_ignored_is_not_read_again(
+    folder: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, "a", Record(1, "x", "1"))
+    put(folder, "c", Record(1, "x", "1"), summary=Summary((segment("a"),), 1))
+    reader.refresh()
+    monkeypatch.setattr(disk, "read", None)
+    assert reader.refresh() == []
 
 
 def test_who_missed_a_removal_learns_it_from_a_merged_segment(folder: Path, reader: Reader) -> None:
