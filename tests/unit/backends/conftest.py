@@ -1,4 +1,4 @@
-"""Folders, storages in them, and disks that fail."""
+"""Folders, and storages in them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -8,6 +8,15 @@ import pytest
 from atiha_web.backends.file import FileStorage
 
 OpenStorage = Callable[[], Awaitable[FileStorage]]
+
+
+async def everything(storage: FileStorage) -> dict[str, str | None]:
+    keys = await storage.keys("")
+    return dict(zip(keys, await storage.read(keys), strict=True))
+
+
+def names(folder: Path, suffix: str) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.suffix == suffix]
 
 
 @pytest.fixture
