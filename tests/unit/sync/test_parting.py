@@ -21,15 +21,13 @@ class Page:
 
     def __init__(self, device: FakeDevice, *, can_part: bool = True) -> None:
         self.sent: list[Request] = []
-        self.backend = replace(
-            device.backend(), send_last=self.sent.append if can_part else None
-        )
+        self.backend = replace(device.backend(), send_last=self.sent.append if can_part else None)
         self.synchronizer = Synchronizer(
             self.backend,
             Registry(BUILT_IN),
             "ann",
             base_url="https://example.org",
-            headers=lambda: {"authorization": "Bearer t"},
+            headers=lambda: {"x-who": "ann"},
             interval=30.0,
         )
 
@@ -56,7 +54,6 @@ async def open_page(server: FakeServer, wall: ManualClock) -> AsyncIterator[Open
     opened: list[Page] = []
 
     async def open_(*, can_part: bool = True, synced: bool = True) -> Page:
-        server.anyone = True
         page = Page(FakeDevice(server, now_ms=wall), can_part=can_part)
         opened.append(page)
         await page.synchronizer.start()
@@ -97,7 +94,7 @@ async def test_it_asks_for_next_to_no_changes_and_says_who_asks(open_page: OpenP
     page.signal("hidden")
     (request,) = page.sent
     assert (request.method, request.url) == ("POST", "https://example.org/api/users/ann/sync")
-    assert request.headers["authorization"] == "Bearer t"
+    assert request.headers["x-who"] == "ann"
     assert SyncRequest.model_validate_json(request.body or b"").limit == 1
 
 
