@@ -37,6 +37,7 @@ from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.protocols import Protocol, ProtocolName
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
+from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.service import SyncService
 from atiha_web.sync.status import Status, SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
@@ -216,6 +217,30 @@ class Client:
             NotSignedInError: nobody is signed in.
         """
         return await self.signed_in.sync()
+
+    @property
+    def quarantined(self) -> list[Quarantined]:
+        """What the server refused for good, oldest first, each with the reason in words.
+
+        Raises:
+            NotSignedInError: nobody is signed in.
+        """
+        return self.signed_in.engine.quarantined
+
+    async def retry_quarantined(
+        self, operation_id: str, data: Mapping[str, Any] | None = None
+    ) -> Write:
+        """Send a refused operation again, with other ``data`` where given.
+
+        Raises:
+            KeyError: it is not in quarantine.
+            InvalidDataError: the data is bad; nothing was changed.
+        """
+        return await self.signed_in.retry_quarantined(operation_id, data)
+
+    async def drop_quarantined(self, operation_ids: Iterable[str]) -> None:
+        """Give refused operations up for good; only a person decides this."""
+        await self.signed_in.engine.drop_quarantined(operation_ids)
 
     def export(self) -> dict[str, Any]:
         """All this device knows of the signed-in user, as JSON: also what never left it.

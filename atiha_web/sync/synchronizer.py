@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from atiha_web.backends.base import Backend, Unsubscribe
 from atiha_web.collections import Registry
@@ -96,6 +97,14 @@ class Synchronizer:
     async def queue(self, call: Call, data: dict[str, object]) -> Write:
         """See ``Engine.queue``; the call is sent soon."""
         write = await self.engine.queue(call, data)
+        self.scheduler.poke()
+        return write
+
+    async def retry_quarantined(
+        self, operation_id: str, data: Mapping[str, Any] | None = None
+    ) -> Write:
+        """See ``Engine.retry_quarantined``; it is sent soon."""
+        write = await self.engine.retry_quarantined(operation_id, data)
         self.scheduler.poke()
         return write
 

@@ -195,7 +195,7 @@ class App:
     def _update(self) -> None:
         self._header.show_member(self._member)
         status = self._client.status
-        refused = self._client.signed_in.engine.quarantined if status.quarantined else []
+        refused = self._client.quarantined if status.quarantined else []
         self._status.show(status, refused)
         if self._view:
             self._view.update()
@@ -261,10 +261,10 @@ class App:
         self._dialog.close()
 
     async def _retry_operation(self, button: Any) -> None:
-        await self._client.signed_in.engine.retry_quarantined(str(button.dataset.operation))
+        await self._client.retry_quarantined(str(button.dataset.operation))
 
     async def _drop_operation(self, button: Any) -> None:
-        await self._client.signed_in.engine.drop_quarantined([str(button.dataset.operation)])
+        await self._client.drop_quarantined([str(button.dataset.operation)])
 
 
 def _pending(count: int) -> str:
