@@ -38,7 +38,11 @@ def recover(
     known.update(stored)
     marks = {key.removeprefix(FORGOTTEN) for key in known if key.startswith(FORGOTTEN)}
     kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
-    return Recovery(storage=_changes(stored, kept), mirror=_changes(mirrored, kept))
+    behind = [key for key in stored if key not in kept]
+    return Recovery(
+        storage={**_changes(stored, kept), **dict.fromkeys(_views(keys, behind))},
+        mirror=_changes(mirrored, kept),
+    )
 
 
 MIRRORED = MirrorPolicy(prefix="atiha", covers=is_mirrored, recover=recover)
@@ -56,6 +60,13 @@ def _is_over(key: str, known: Mapping[str, str], marks: Container[str], now_ms: 
         return True
     # On its way from the journal to quarantine it is in both.
     return kind == "j" and f"atiha:{user}:q:{operation_id}" in known
+
+
+def _views(keys: Sequence[str], behind: Sequence[str]) -> list[str]:
+    """The stored views of the users whose entries are behind: they show what was given up."""
+    users = {entry[1] for entry in map(_ENTRY.match, behind) if entry is not None}
+    endings = tuple(f"_{user}" for user in users)
+    return [key for key in keys if key.startswith("atiha_") and key.endswith(endings)]
 
 
 def _is_old(text: str, now_ms: int) -> bool:

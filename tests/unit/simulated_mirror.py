@@ -26,6 +26,23 @@ class Database:
     failures: deque[StorageError] = field(default_factory=deque)
     commits: asyncio.Event = field(default_factory=asyncio.Event)
     life: int = 0
+    _grown: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def reached(self, transactions: int) -> None:
+        """Return in the turn of the loop in which that many transactions have ended."""
+        async with self._grown:
+            await self._grown.wait_for(lambda: len(self.transactions) >= transactions)
+
+    async def commit(self, changes: dict[str, str | None]) -> None:
+        """Make them durable."""
+        self.transactions.append(changes)
+        for key, text in changes.items():
+            if text is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = text
+        async with self._grown:
+            self._grown.notify_all()
 
     def __post_init__(self) -> None:
         self.commits.set()
@@ -62,12 +79,7 @@ class SimulatedMirror:
             await asyncio.get_running_loop().create_future()
         if self.database.failures:
             raise self.database.failures.popleft()
-        self.database.transactions.append(changes)
-        for key, text in changes.items():
-            if text is None:
-                self.database.entries.pop(key, None)
-            else:
-                self.database.entries[key] = text
+        await self.database.commit(changes)
 
 
 async def opening(database: Database, *, seconds: float = 0.0) -> SimulatedMirror:

@@ -13,6 +13,7 @@ from atiha_web.backends.mirror import MirroredStorage, MirrorPolicy, Recovery
 from atiha_web.errors import SaveError, StorageFullError, StorageUnavailableError
 from atiha_web.testing.contracts import STORAGE_CHECKS, Check
 from tests.unit.simulated_mirror import Database, SimulatedMirror, opening
+from tests.unit.sync.samples import turns
 
 BROKEN = StorageUnavailableError("the database is broken")
 
@@ -117,8 +118,8 @@ async def test_disk_waits_for_nothing_written_later() -> None:
     storage = await mirrored(database)
     await storage.write({"kept:1": "a"})
     flushing = asyncio.ensure_future(storage.flush("disk"))
-    while "kept:1" not in database.entries:
-        await asyncio.sleep(0)
+    await turns()
+    assert "kept:1" in database.entries
     database.commits.clear()
     await storage.write({"kept:2": "b"})
     await flushing
@@ -230,8 +231,7 @@ async def test_closing_begins_what_waits() -> None:
     await storage.write({"kept:1": "a"})
     storage.close()
     storage.close()
-    while not database.transactions:
-        await asyncio.sleep(0)
+    await turns()
     assert database.entries == {"kept:1": "a"}
 
 

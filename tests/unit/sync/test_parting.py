@@ -57,8 +57,10 @@ async def open_page(server: FakeServer, wall: ManualClock) -> AsyncIterator[Open
         page = Page(FakeDevice(server, now_ms=wall), can_part=can_part)
         opened.append(page)
         await page.synchronizer.start()
-        while synced and page.synchronizer.status().last_sync is None:
-            await asyncio.sleep(0.01)
+        if synced:
+            async for _ in page.synchronizer.engine.local.changes.follow():
+                if page.synchronizer.status().last_sync is not None:
+                    break
         return page
 
     yield open_

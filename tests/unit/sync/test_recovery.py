@@ -75,6 +75,13 @@ def test_a_marked_operation_is_removed_from_the_one_behind(kind: str, behind: st
     assert found == (mark, mark)
 
 
+def test_views_that_show_what_was_given_up_are_removed() -> None:
+    views = ["atiha_ratings_ann", "atiha_ratings_bob", "atiha_sync_queue", "atiha:ann:m"]
+    entry, mark = {J + "1": "a"}, {MARK + "1": str(NOW)}
+    changes = recover([*entry, *views], entry, mark, NOW).storage
+    assert changes == {J + "1": None, MARK + "1": str(NOW), "atiha_ratings_ann": None}
+
+
 def test_a_mark_is_of_one_operation_of_one_user() -> None:
     entries = {J + "10": "a", f"atiha:bob:j:{W}-1": "b", MARK + "1": str(NOW)}
     assert after({}, entries) == (entries, entries)
@@ -209,10 +216,12 @@ async def test_what_was_on_the_disk_survives_a_kill_at_any_transaction(
             await rate(page, **stated)
             promised.update(stated)
             await page.sync()
+            await page.signed_in.engine.local.backend.storage.flush("disk")
 
     using = asyncio.ensure_future(use())
-    while len(browser.database.transactions) < crash and not using.done():
-        await asyncio.sleep(0)
+    crashing = asyncio.ensure_future(browser.database.reached(crash))
+    await asyncio.wait([using, crashing], return_when=asyncio.FIRST_COMPLETED)
+    assert crashing.done()
     using.cancel()
     browser.kill()
     page = await open_page()
@@ -341,10 +350,10 @@ async def test_what_was_discarded_at_logout_does_not_come_back(
 ) -> None:
     page = await open_page(None)
     user_id = await signed_in(page)
+    browser.device.break_network()
     await rate(page, m1=1, m2=2)
     await page.close()
     page = await open_page(None, opens=opens)
-    browser.device.break_network()
     browser.reach_disk()
     await page.users.logout(pending="discard")
     # Where there is no mirror, nothing but storage itself can promise it.
