@@ -18,7 +18,7 @@ from atiha_web.server.app import create_app
 from atiha_web.server.database import Database
 from atiha_web.server.embedded import open_database
 from atiha_web.server.errors import ServerError
-from atiha_web.server.serve import serve, terminate_as_exit
+from atiha_web.server.listening import serve, terminate_as_exit
 
 DEFAULT_DATA = Path("atiha-data")
 

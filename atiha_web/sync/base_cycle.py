@@ -75,7 +75,7 @@ class Cycle(ABC):
         headers: Callable[[], dict[str, str]],
     ) -> None:
         self.progress = 0
-        """Grows whenever the server acknowledged something."""
+        """Grows whenever the server acknowledged or told something."""
         self._local = local
         self._reconciler = reconciler
         self._base_url = base_url

@@ -104,7 +104,7 @@ class SyncCycle(Cycle):
         tally.sent += len(applied.verdicts.acknowledged)
         tally.rejected += len(applied.verdicts.rejected)
         tally.received += applied.received
-        self.progress += len(applied.verdicts.acknowledged)
+        self.progress += len(applied.verdicts.acknowledged) + applied.received
         return applied, reply.more or reconciler.rebuilding
 
     async def _divide(self, batch: list[Operation], outcome: Outcome, tally: Tally) -> bool:

@@ -21,7 +21,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from atiha_web.server import EmbeddedPostgres
-from atiha_web.server.serve import terminate_as_exit
+from atiha_web.server.listening import terminate_as_exit
 with terminate_as_exit(), EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.pid, flush=True)
     time.sleep(600)
