@@ -18,6 +18,8 @@ from atiha_web.sync.replica import Quarantined
 SESSION_KEY = "atiha_session"
 QUEUE_KEY = "atiha_sync_queue"
 LAST_SYNC_KEY = "atiha_last_sync"
+ASIDE = "atiha::aside:"
+"""Prefix of what an earlier app left and nobody can send; no user's prefix begins like it."""
 FORGOTTEN = "atiha::forgotten:"
 """Prefix of the marks of operations a person gave up, which no recovery may bring back."""
 

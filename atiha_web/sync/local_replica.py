@@ -15,11 +15,12 @@ from atiha_web.backends.base import Backend
 from atiha_web.collections import Registry, iso
 from atiha_web.errors import ClosedError, StorageFullError
 from atiha_web.sync import hlc
+from atiha_web.sync.adoption import QueueAdoption, read_lists
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
-from atiha_web.sync.local_store import LocalStore, write_views
+from atiha_web.sync.local_store import LocalStore, Opened, write_views
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
@@ -81,7 +82,9 @@ class LocalReplica:
     async def open(self) -> None:
         """Read what storage holds."""
         async with self.mutex:
+            await self._adopt_queue()
             opened = await self.store.open()
+            await self._adopt_lists(opened)
             for problem in opened.problems:
                 self.note_problem(problem)
             self.memory.quarantine = opened.quarantine
@@ -90,6 +93,28 @@ class LocalReplica:
                 self.incoming = Base()
             await self.read_last_sync()
             await self.render(self.registry)
+
+    async def _adopt_queue(self) -> None:
+        """Take over what the seed's own app left unsent, for whichever user."""
+        resolution = self.memory.resolution
+        adopted = await QueueAdoption(
+            self.backend.storage, self.registry, resolution, self.backend.now_ms
+        ).run()
+        for problem in adopted.problems:
+            self.note_problem(problem)
+        self._views.shows_queue = self.store.gives_up_queue = adopted.whole
+
+    async def _adopt_lists(self, opened: Opened) -> None:
+        """Take over the lists the seed's own app cached, until a first pull replaces them."""
+        base = opened.base
+        if base.epoch is not None or base.rows:
+            return
+        lists = await read_lists(self.backend.storage, self.registry, self.user_id)
+        opened.problems.extend(lists.problems)
+        for record, row in lists.rows.items():
+            base.put(record, row)
+        if lists.rows:
+            await self.store.save_base(base, lists.rows)
 
     def close(self) -> None:
         """Accept nothing more; everything pending stays in storage. Idempotent."""

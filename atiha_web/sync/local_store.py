@@ -13,6 +13,7 @@ from typing import TypeVar
 from atiha_web.backends.base import Storage
 from atiha_web.errors import InvalidDataError, SaveError, StorageError, StorageFullError
 from atiha_web.sync.journal import (
+    QUEUE_KEY,
     Names,
     decode_operation,
     decode_quarantined,
@@ -65,6 +66,8 @@ class LocalStore:
         self._manifest_text: str | None = None
         self._stray: set[str] = set()
         self.keeps_base = True
+        self.gives_up_queue = True
+        """Whether the view of the queue may go where room is short."""
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -286,7 +289,8 @@ class LocalStore:
         try:
             await self._storage.write(changes)
         except StorageFullError:
-            await self._remove(await self._storage.keys("atiha_sync_queue"))
+            if self.gives_up_queue:
+                await self._remove([QUEUE_KEY])
             await self._forget_base()
             self.keeps_base = False
             await self._storage.write(changes)

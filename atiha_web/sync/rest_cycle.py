@@ -19,15 +19,13 @@ from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Quarantined, Row, policy_of
 from atiha_web.sync.resolution import REPLAYED
 from atiha_web.sync.rest_outcomes import classify_rest, read_json
-from atiha_web.sync.rest_rows import ReadRow, raw_rows, read_rows
+from atiha_web.sync.rest_rows import ReadRow, raw_rows, read_all
 
 EPOCH = "rest"
 """The epoch of a base that was read over REST: our own server, asked later, starts anew."""
 
 LOADS = 3
 """How often a load is asked again because something was acknowledged meanwhile."""
-
-_ROWS_PER_TURN = 200
 
 
 class RestCycle(Cycle):
@@ -198,15 +196,7 @@ class RestCycle(Cycle):
         if raw is None:
             local.note_problem(f"{response.url or collection.name} holds no {collection.name}")
             return None
-        rows: list[ReadRow] = []
-        for number, row in enumerate(read_rows(collection, local.user_id, raw), 1):
-            if isinstance(row, ReadRow):
-                rows.append(row)
-            else:
-                local.note_problem(str(row))
-            if number % _ROWS_PER_TURN == 0:
-                await asyncio.sleep(0)
-        return rows
+        return await read_all(collection, local.user_id, raw, local.note_problem)
 
     async def _take(
         self, collection: Collection, rows: list[ReadRow], asked: int, tally: Tally

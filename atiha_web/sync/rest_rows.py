@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ SERVER = "0" * hlc.WRITER_DIGITS
 
 _TIMES = ("updatedAt", "updated_at", "createdAt", "created_at", "timestamp")
 _CREATED_AT = "createdAt"
+_ROWS_PER_TURN = 200
 _SECRET = "password"  # noqa: S105 - a member's name
 
 
@@ -53,15 +55,22 @@ def _single(value: Any) -> list[Any] | None:
     return [value]
 
 
-def read_rows(
-    collection: Collection, user_id: str, rows: list[Any]
-) -> Iterator[ReadRow | InvalidDataError]:
-    """Each row as a record's state, or what is wrong with it; one bad row stops no other."""
-    for raw in rows:
+async def read_all(
+    collection: Collection, user_id: str, rows: list[Any], note: Callable[[str], None]
+) -> list[ReadRow]:
+    """Each row as a record's state; a bad one is noted in words and stops no other.
+
+    Many rows take many turns of the event loop, so that a page goes on meanwhile.
+    """
+    read: list[ReadRow] = []
+    for number, raw in enumerate(rows, 1):
         try:
-            yield read_row(collection, user_id, raw)
+            read.append(read_row(collection, user_id, raw))
         except InvalidDataError as error:
-            yield error
+            note(str(error))
+        if number % _ROWS_PER_TURN == 0:
+            await asyncio.sleep(0)
+    return read
 
 
 def read_row(collection: Collection, user_id: str, raw: object) -> ReadRow:

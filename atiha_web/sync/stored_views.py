@@ -26,6 +26,8 @@ class StoredViews:
     def __init__(self, replica: Replica, names: Names) -> None:
         self._replica = replica
         self._names = names
+        self.shows_queue = True
+        """Whether the queue's key is ours to write."""
         self._written: dict[str, str | None] = {}
         self._entries: dict[str, dict[str, tuple[State, str]]] = {}
         self._queued: dict[str, tuple[Operation, str]] = {}
@@ -41,7 +43,8 @@ class StoredViews:
             for name in collections
             if name in self._replica.registry
         }
-        rendered[QUEUE_KEY] = self._queue()
+        if self.shows_queue:
+            rendered[QUEUE_KEY] = self._queue()
         changed = {
             key: text for key, text in rendered.items() if self._written.get(key, "") != text
         }
