@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from atiha_web.sync.merge import (
     State,
     ViewingSessions,
 )
-from atiha_web.sync.operation import check_json, check_key, check_size, record_id
+from atiha_web.sync.operation import Operation, check_data, check_key, record_id
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 FILLED_IN = frozenset({"id", "userId", "createdAt", "updatedAt", FIELDS})
@@ -116,16 +116,15 @@ class Collection:
             InvalidDataError: naming each field that is wrong.
             OperationTooLargeError: above 32 KiB.
         """
-        whole = self.validate(key, data)
+        whole = self._read(key, data)
         if self.is_partial:
-            return whole
+            return self._checked(whole)
         names = set(self.json_names(data))
         given = {name: value for name, value in whole.items() if name in names}
         built = {**whole, **self.policy.prepare(given, current, timestamp)}
         if _CREATED_AT not in built and current is not None and current.data is not None:
             built[_CREATED_AT] = current.data.get(_CREATED_AT) or iso(current.timestamp)
-        check_size(built)
-        return built
+        return self._checked(built)
 
     def json_names(self, data: Mapping[str, Any]) -> list[str]:
         """How the members of ``data``, in either spelling, are called in JSON."""
@@ -139,6 +138,16 @@ class Collection:
             InvalidDataError: naming each field that is wrong.
             OperationTooLargeError: above 32 KiB.
         """
+        return self._checked(self._read(key, data))
+
+    def _checked(self, payload: dict[str, Any]) -> dict[str, Any]:
+        check_data(payload, self.name)
+        if isinstance(self.policy, PerField):
+            self.policy.check(payload, self.name)
+        return payload
+
+    def _read(self, key: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """What the model makes of the data; whether it can be stored is not checked yet."""
         check_key(key)
         given = {name: value for name, value in data.items() if name != self.key}
         try:
@@ -162,11 +171,38 @@ class Collection:
         created_at = given.get(_CREATED_AT, given.get("created_at"))
         if created_at is not None:
             payload[_CREATED_AT] = _normal_time(created_at, self.name)
-        check_json(payload, self.name)
-        check_size(payload)
-        if isinstance(self.policy, PerField):
-            self.policy.check(payload, self.name)
         return payload
+
+    def upgraded(self, data: Mapping[str, Any], schema: int) -> dict[str, Any]:
+        """Data written under the number ``schema``, in the current shape.
+
+        Data of a higher number is left as it is.
+
+        Raises:
+            InvalidDataError: ``upgrade`` cannot read it.
+        """
+        if schema >= self.schema or self.upgrade is None:
+            return dict(data)
+        try:
+            return self.upgrade(dict(data), schema)
+        except Exception as error:
+            # It is the app's function and may raise anything; one record must stop no other.
+            raise InvalidDataError(
+                f"{self.name}: data of schema {schema} cannot be upgraded: {error!r}"
+            ) from error
+
+    def current(self, state: State, schema: int) -> State:
+        """A state stored under the number ``schema``, in the current shape where it can be read."""
+        if state.data is None or schema >= self.schema or self.upgrade is None:
+            return state
+        try:
+            values = {name: value for name, value in state.data.items() if name != FIELDS}
+            data = self.upgraded(values, schema)
+            if isinstance(self.policy, PerField):
+                return self.policy.restamp(data, state)
+        except InvalidDataError:
+            return state
+        return State(state.timestamp, data)
 
     def row(self, user_id: str, key: str, state: State) -> dict[str, Any]:
         """A live record as JSON: its data with id, user, key and times (ISO 8601, UTC)."""
@@ -234,6 +270,26 @@ class Registry(Mapping[str, Collection]):
 
     def __len__(self) -> int:
         return len(self._collections)
+
+    def operation(self, operation: Operation) -> Operation:
+        """An operation in its collection's current shape, where it was written under an older one.
+
+        One that cannot be upgraded stays as it is: the server refuses it with the reason.
+        """
+        collection = self._collections.get(operation.collection)
+        if collection is None or operation.schema >= collection.schema:
+            return operation
+        try:
+            data = operation.data
+            upgraded = None if data is None else collection.upgraded(data, operation.schema)
+        except InvalidDataError:
+            return operation
+        return replace(operation, data=upgraded, schema=collection.schema)
+
+    def state(self, name: str, state: State, schema: int) -> State:
+        """A state of the collection ``name``, in its current shape where it can be read."""
+        collection = self._collections.get(name)
+        return state if collection is None else collection.current(state, schema)
 
     @cached_property
     def schemas(self) -> dict[str, int]:

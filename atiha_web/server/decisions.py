@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pydantic_core import to_json
+
 from atiha_web.collections import Collection
 from atiha_web.errors import InvalidDataError, OperationTooLargeError, UnknownCollectionError
 from atiha_web.server.rows import Row, SyncState
@@ -31,10 +33,14 @@ class _NewerSchemaError(InvalidDataError):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A valid operation and the state that it alone amounts to."""
+    """A valid operation and the state that it alone amounts to.
+
+    ``sent`` is that state as the client computes it, from what it sent.
+    """
 
     operation: Operation
     state: State
+    sent: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +61,48 @@ def validate(raw: object, collections: Registry, user_id: str, now_ms: int) -> S
         collection = collections[operation.collection]
         if collection.single and operation.key != user_id:
             raise InvalidDataError(f"the key of {collection.name} is the user's own id")
-        return Statement(operation, _lift(operation, collection))
+        return _statement(operation, collection)
     except InvalidDataError as error:
-        return Result(
-            id=_id_of(raw), status="rejected", code=_code_of(error), message=str(error)[:500]
-        )
+        return _refusal(_id_of(raw), error)
 
 
-def _lift(operation: Operation, collection: Collection) -> State:
-    data = operation.data
+def _statement(operation: Operation, collection: Collection) -> Statement:
+    policy, timestamp = collection.policy, operation.timestamp
+    if operation.data is None:
+        deletion = policy.lift(timestamp, None)
+        return Statement(operation, deletion, deletion)
     if operation.schema > collection.schema:
-        raise _NewerSchemaError(
-            f"{collection.name} has schema {collection.schema} here, not {operation.schema}: "
-            "update the server"
-        )
-    if data is not None:
-        if operation.schema < collection.schema and collection.upgrade is not None:
-            data = collection.upgrade(dict(data), operation.schema)
-        data = collection.validate(operation.key, data)
-    return collection.policy.lift(operation.timestamp, data)
+        raise newer_schema(collection, operation.schema)
+    upgraded = collection.upgraded(operation.data, operation.schema)
+    data = collection.validate(operation.key, upgraded)
+    state = policy.lift(timestamp, data)
+    # Our own clients send what validation makes of it, in the same order.
+    same = to_json(data) == to_json(operation.data) or _same(data, operation.data)
+    return Statement(operation, state, state if same else policy.lift(timestamp, operation.data))
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two JSON values are equal; unlike in Python, ``true`` is not 1."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(value, b[name]) for name, value in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return a == b
+
+
+def newer_schema(collection: Collection, found: int) -> InvalidDataError:
+    """The refusal of what only a newer server can read."""
+    return _NewerSchemaError(
+        f"{collection.name} has schema {collection.schema} here, not {found}: update the server"
+    )
+
+
+def _refusal(operation_id: str, error: InvalidDataError) -> Result:
+    return Result(
+        id=operation_id, status="rejected", code=_code_of(error), message=str(error)[:500]
+    )
 
 
 def _id_of(raw: object) -> str:
@@ -99,17 +128,31 @@ def push(
     collections: Registry,
 ) -> Pushed:
     """Merge the valid operations into the stored rows, in order, and number what changed."""
+    verdicts = [_left_alone(verdict, stored, collections) for verdict in verdicts]
     merged: dict[RecordKey, State] = {}
     effective = [_merge(verdict, merged, stored, collections) for verdict in verdicts]
-    rows, after = _number(merged, stored, state)
+    rows, after = _number(merged, stored, state, collections)
     versions = {row.record: row.version for row in (*stored.values(), *rows)}
     results = [
         verdict
         if isinstance(verdict, Result)
-        else _result(verdict, merged, versions, effective=had_effect)
+        else _result(verdict, merged, versions, collections, effective=had_effect)
         for verdict, had_effect in zip(verdicts, effective, strict=True)
     ]
     return Pushed(rows, after, results)
+
+
+def _left_alone(
+    verdict: Statement | Result, stored: Mapping[RecordKey, Row], collections: Registry
+) -> Statement | Result:
+    """Refuse to touch a record that a newer server wrote: what it means is not known here."""
+    if isinstance(verdict, Result):
+        return verdict
+    operation = verdict.operation
+    row, collection = stored.get(operation.record), collections[operation.collection]
+    if row is None or row.schema <= collection.schema:
+        return verdict
+    return _refusal(operation.id, newer_schema(collection, row.schema))
 
 
 def _merge(
@@ -124,7 +167,8 @@ def _merge(
     record = verdict.operation.record
     current = merged.get(record)
     if current is None and record in stored:
-        current = stored[record].state
+        row = stored[record]
+        current = collections[record.collection].current(row.state, row.schema)
     if current is None:
         merged[record] = verdict.state
         return True
@@ -133,7 +177,10 @@ def _merge(
 
 
 def _number(
-    merged: Mapping[RecordKey, State], stored: Mapping[RecordKey, Row], state: SyncState
+    merged: Mapping[RecordKey, State],
+    stored: Mapping[RecordKey, Row],
+    state: SyncState,
+    collections: Registry,
 ) -> tuple[list[Row], SyncState]:
     """Give each changed record the next version, and keep the digest of live rows."""
     rows: list[Row] = []
@@ -147,7 +194,8 @@ def _number(
             digest ^= row_digest(*record, old.version)
         if new.data is not None:
             digest ^= row_digest(*record, counter)
-        rows.append(Row(*record, counter, new.timestamp, new.data))
+        schema = collections[record.collection].schema
+        rows.append(Row(*record, counter, new.timestamp, new.data, schema))
     return rows, replace(state, counter=counter, digest=digest)
 
 
@@ -155,6 +203,7 @@ def _result(
     statement: Statement,
     merged: Mapping[RecordKey, State],
     versions: Mapping[RecordKey, int],
+    collections: Registry,
     *,
     effective: bool,
 ) -> Result:
@@ -162,17 +211,20 @@ def _result(
     record = statement.operation.record
     final = merged[record]
     own = final == statement.state
+    told = own and statement.sent is statement.state
+    schema = collections[statement.operation.collection].schema
     return Result(
         id=statement.operation.id,
         status="applied" if own or effective else "superseded",
         version=versions[record],
-        record=None if own else _record_state(final),
+        record=None if told else _record_state(final, schema),
     )
 
 
-def _record_state(state: State) -> RecordState:
-    data = None if state.data is None else dict(state.data)
-    return RecordState(timestamp=state.timestamp, deleted=state.deleted, data=data)
+def _record_state(state: State, schema: int) -> RecordState:
+    if state.data is None:
+        return RecordState(timestamp=state.timestamp, deleted=True)
+    return RecordState(timestamp=state.timestamp, data=dict(state.data), schema_number=schema)
 
 
 def must_reset(epoch: str | None, cursor: int, state: SyncState) -> bool:
@@ -223,4 +275,5 @@ def _change(row: Row) -> Change:
         timestamp=row.timestamp,
         deleted=row.data is None,
         data=None if row.data is None else dict(row.data),
+        schema_number=1 if row.data is None else row.schema,
     )

@@ -38,5 +38,10 @@ def _as_json(row: Row, user_id: str, collections: Mapping[str, Collection]) -> d
     """The row as its REST route gives it; of a collection nobody declares any more, as stored."""
     collection = collections.get(row.collection)
     if collection is None:
-        return {"key": row.key, "timestamp": row.timestamp, "data": row.data}
-    return collection.row(user_id, row.key, row.state)
+        return {
+            "key": row.key,
+            "timestamp": row.timestamp,
+            "schema": row.schema,
+            "data": row.data,
+        }
+    return collection.row(user_id, row.key, collection.current(row.state, row.schema))

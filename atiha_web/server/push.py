@@ -68,7 +68,8 @@ async def put_record(
 
     async def work(transaction: Transaction) -> Row:
         stored = await transaction.read([record])
-        current = stored[record].state if record in stored else None
+        row = stored.get(record)
+        current = None if row is None else collection.current(row.state, row.schema)
         timestamp = hlc.tick(now_ms, writer, current.timestamp if current else None)
         complete = collection.policy.prepare(_dated(collection, valid, current), current, timestamp)
         return await _state(transaction, collection, stored, record, timestamp, complete)
@@ -105,7 +106,11 @@ async def _state(
     data: Mapping[str, Any] | None,
 ) -> Row:
     operation = Operation(f"{timestamp[-12:]}-0", *record, data, timestamp, collection.schema)
-    statement = Statement(operation, collection.policy.lift(timestamp, data))
+    found = stored.get(record)
+    if found is not None and found.schema > collection.schema:
+        raise decisions.newer_schema(collection, found.schema)
+    state = collection.policy.lift(timestamp, data)
+    statement = Statement(operation, state, state)
     registry = {collection.name: collection}
     pushed = decisions.push([statement], stored, transaction.state, registry)
     await transaction.write(pushed.rows, pushed.state)

@@ -36,13 +36,17 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as stored; ``data`` is ``None`` for a tombstone."""
+    """One record as stored; ``data`` is ``None`` for a tombstone.
+
+    ``schema`` is the number of the collection's schema that the data was written under.
+    """
 
     collection: str
     key: str
     version: int
     timestamp: str
     data: Mapping[str, Any] | None
+    schema: int = 1
 
     @property
     def record(self) -> RecordKey:
@@ -51,7 +55,7 @@ class Row:
 
     @property
     def state(self) -> State:
-        """As the merge functions take it."""
+        """As it was written; a newer server's collection may have another shape."""
         return State(self.timestamp, self.data)
 
 

@@ -139,10 +139,11 @@ class _PostgresTransaction:
                 row.version,
                 row.timestamp,
                 None if row.data is None else dump_json(row.data),
+                row.schema,
             )
             for row in rows
         )
-        await self._connection.execute(statements.WRITE, self._user_id, *_transpose(values, 5))
+        await self._connection.execute(statements.WRITE, self._user_id, *_transpose(values, 6))
         await self._connection.execute(
             statements.WRITE_STATE, self._user_id, state.counter, _signed(state.digest)
         )
@@ -167,6 +168,7 @@ def _row(found: asyncpg.Record) -> Row:
         found["version"],
         found["timestamp"],
         None if data is None else from_json(data),
+        found["schema"],
     )
 
 

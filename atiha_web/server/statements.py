@@ -8,7 +8,7 @@ after a restore, is the exception).
 from __future__ import annotations
 
 # ruff: noqa: S608 - the only text put into a statement is this list of columns
-_COLUMNS = "r.collection, r.key, r.version, r.timestamp, r.data"
+_COLUMNS = "r.collection, r.key, r.version, r.timestamp, r.data, r.schema"
 
 CREATE_STATE = """
 INSERT INTO sync_state (user_id, epoch) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING
@@ -45,17 +45,19 @@ WHERE r.user_id = $1 AND r.version > $2 AND r.version <= $3 ORDER BY r.version L
 """
 
 WRITE = """
-INSERT INTO records (user_id, collection, key, version, timestamp, deleted, data)
-SELECT s.user_id, x.collection, x.key, x.version, x.timestamp, x.data IS NULL, x.data::jsonb
+INSERT INTO records (user_id, collection, key, version, timestamp, deleted, data, schema)
+SELECT s.user_id, x.collection, x.key, x.version, x.timestamp, x.data IS NULL, x.data::jsonb,
+    x.schema
 FROM sync_state s,
-    unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[])
-        AS x (collection, key, version, timestamp, data)
+    unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::int[])
+        AS x (collection, key, version, timestamp, data, schema)
 WHERE s.user_id = $1
 ON CONFLICT (user_id, collection, key) DO UPDATE SET
     version = excluded.version,
     timestamp = excluded.timestamp,
     deleted = excluded.deleted,
-    data = excluded.data
+    data = excluded.data,
+    schema = excluded.schema
 """
 
 LIST = f"""

@@ -192,7 +192,8 @@ class Engine:
             KeyError: it is not in quarantine.
             InvalidDataError: the data is bad; nothing was changed.
         """
-        refused = self.local.memory.quarantine[operation_id].operation
+        stored = self.local.memory.quarantine[operation_id].operation
+        refused = self.local.registry.operation(stored)
         stated, call = refused.data if data is None else data, refused.call
         if call is not None and call.endpoint:
             write = await self.queue(call, stated or {})

@@ -84,6 +84,7 @@ class LocalReplica:
         async with self.mutex:
             await self._adopt_queue()
             opened = await self.store.open()
+            self._bring_up_to_date(opened)
             await self._adopt_lists(opened)
             for problem in opened.problems:
                 self.note_problem(problem)
@@ -115,6 +116,19 @@ class LocalReplica:
             base.put(record, row)
         if lists.rows:
             await self.store.save_base(base, lists.rows)
+
+    def _bring_up_to_date(self, opened: Opened) -> None:
+        """Show rows of an older schema in their current shape until they are pulled anew."""
+        older = {
+            name
+            for name, number in opened.schemas.items()
+            if name in self.registry and number < self.registry[name].schema
+        }
+        for record, row in opened.base.rows.items():
+            if record.collection in older:
+                number = opened.schemas[record.collection]
+                state = self.registry.state(record.collection, row.state, number)
+                opened.base.rows[record] = replace(row, state=state)
 
     def close(self) -> None:
         """Accept nothing more; everything pending stays in storage. Idempotent."""

@@ -33,9 +33,13 @@ ERASED = ""
 
 @dataclass
 class Opened:
-    """What storage held; ``problems`` names what could not be read, in words."""
+    """What storage held; ``problems`` names what could not be read, in words.
+
+    ``schemas`` are the numbers that the rows of base were written under.
+    """
 
     base: Base
+    schemas: Mapping[str, int] = field(default_factory=dict)
     pending: list[Operation] = field(default_factory=list)
     quarantine: dict[str, Quarantined] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -135,6 +139,10 @@ class LocalStore:
                 opened.problems.append("the list of cached pages is unreadable; pulling again")
             return
         whole = await self._read_pages(manifest, opened)
+        opened.schemas = manifest.schemas
+        if manifest.schemas != self._schemas:
+            # The rows are brought into their current shape, so no page may stay as it is.
+            self._table.touch_all(opened.base)
         if whole and manifest.schemas == self._schemas:
             opened.base.epoch = manifest.epoch
             opened.base.cursor = manifest.cursor

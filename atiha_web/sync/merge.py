@@ -185,6 +185,18 @@ class PerField(LastWriteWins):
         stamps = dict.fromkeys(values, timestamp)
         return State(timestamp, {**self._unflatten(values), FIELDS: stamps})
 
+    def restamp(self, values: Data, old: State) -> State:
+        """``values`` in the place of those of ``old``; a field that is new is as old as the record.
+
+        Raises:
+            InvalidDataError: a nested field is no object.
+        """
+        stamps = self._stamps(old)
+        flat = self._flatten(values)
+        kept = {name: stamps.get(name, old.timestamp) for name in flat}
+        floor = {_FLOOR: stamps[_FLOOR]} if _FLOOR in stamps else {}
+        return State(old.timestamp, {**self._unflatten(flat), FIELDS: {**floor, **kept}})
+
     def merge(self, a: State, b: State) -> State:
         """The newest value of each field not older than the last deletion."""
         stamps_a, stamps_b = self._stamps(a), self._stamps(b)

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from atiha_web.errors import InvalidDataError
 from atiha_web.sync.merge import State
-from atiha_web.sync.operation import Operation, check_operation
+from atiha_web.sync.operation import Operation, check_names
 
 PROTOCOL = 1
 HEADER = "atiha-protocol"
@@ -56,11 +56,12 @@ class SyncRequest(WireModel):
 
 
 class RecordState(WireModel):
-    """The state of one record as the server keeps it."""
+    """The state of one record as the server keeps it, under the schema it was written in."""
 
     timestamp: str
     deleted: bool = False
     data: dict[str, Any] | None = None
+    schema_number: int = Field(default=1, alias="schema")
 
     def to_state(self) -> State:
         """As the merge functions take it."""
@@ -118,7 +119,7 @@ def to_wire(operation: Operation) -> WireOperation:
 
 
 def from_wire(raw: object) -> Operation:
-    """Read one element of ``operations``; its collection and data are not yet validated.
+    """Read one element of ``operations``; whoever has its collection must validate its data.
 
     Raises:
         InvalidDataError: it is not an operation.
@@ -134,5 +135,5 @@ def from_wire(raw: object) -> Operation:
     operation = Operation(
         wire.id, wire.collection, wire.key, wire.data, wire.timestamp, wire.schema_number
     )
-    check_operation(operation)
+    check_names(operation)
     return operation

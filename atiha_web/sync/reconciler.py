@@ -91,6 +91,8 @@ class Reconciler:
             clock_moved = local.clock.measure(reply.server_time, sent_ms, local.clock.local_ms())
             verdicts = read_results(local.registry, operations, reply)
             self._note_conflicts(verdicts)
+            for problem in verdicts.problems:
+                local.note_problem(problem)
             changed = self._take_rows(verdicts, reply)
             received, complete = self._take_changes(asked, reply, changed)
             if complete is None:
@@ -137,7 +139,7 @@ class Reconciler:
         if asked != self.asked():
             return 0, None
         target = local.target
-        records = target.put_changes(reply.changes)
+        records = target.put_changes(reply.changes, local.registry)
         target.epoch, target.cursor = reply.epoch, reply.cursor
         shown = target is local.memory.base
         if shown:

@@ -63,12 +63,13 @@ class Base:
         self.newest = max(self.newest, row.version)
         return True
 
-    def put_changes(self, changes: Iterable[Change]) -> list[RecordKey]:
+    def put_changes(self, changes: Iterable[Change], registry: Registry) -> list[RecordKey]:
         """Take in one page of changes; returns the records that changed."""
         changed = []
         for change in changes:
             record = RecordKey(change.collection, change.key)
-            if self.put(record, Row(change.version, change.to_state())):
+            state = registry.state(change.collection, change.to_state(), change.schema_number)
+            if self.put(record, Row(change.version, state)):
                 changed.append(record)
         return changed
 
@@ -231,7 +232,8 @@ class Replica:
                 changed |= view.set(record.key, live)
         return changed
 
-    def _index(self, operation: Operation) -> None:
+    def _index(self, stored: Operation) -> None:
+        operation = self.registry.operation(stored)
         self.pending[operation.id] = operation
         self.latest = max(self.latest, operation.timestamp)
         siblings = self._by_record.setdefault(operation.record, [])

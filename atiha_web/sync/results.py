@@ -13,16 +13,20 @@ from atiha_web.sync.protocol import Result, SyncReply
 from atiha_web.sync.replica import Quarantined, Row, policy_of
 
 UNKNOWN_COLLECTION = "unknown_collection"
+NEWER_SCHEMA = "newer_schema"
+_SERVER_IS_OLDER = frozenset({UNKNOWN_COLLECTION, NEWER_SCHEMA})
+"""Refusals that end with the server's next release: such operations wait for it."""
 
 
 @dataclass
 class Verdicts:
-    """What became of each operation of a batch."""
+    """What became of each operation of a batch; ``problems`` says in words why some are held."""
 
     acknowledged: dict[str, tuple[Operation, Row]] = field(default_factory=dict)
     superseded: set[str] = field(default_factory=set)
     rejected: list[Quarantined] = field(default_factory=list)
     held: list[Operation] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     ahead: list[Operation] = field(default_factory=list)
 
     @property
@@ -45,15 +49,21 @@ def read_results(registry: Registry, operations: Sequence[Operation], reply: Syn
 def _judge(registry: Registry, operation: Operation, result: Result, verdicts: Verdicts) -> None:
     if result.status == "clock":
         verdicts.ahead.append(operation)
-    elif result.status == "rejected" and result.code == UNKNOWN_COLLECTION:
+    elif result.status == "rejected" and result.code in _SERVER_IS_OLDER:
         verdicts.held.append(operation)
+        verdicts.problems.append(
+            f"the server cannot take changes of {operation.collection} yet: "
+            f"{result.message or result.code}; they are kept and tried again"
+        )
     elif result.status == "rejected":
         message = result.message or "the server refused this change"
         verdicts.rejected.append(Quarantined(operation, result.code or "rejected", message))
     elif result.version is not None:
         policy = policy_of(registry, operation.collection)
         state = (
-            result.record.to_state()
+            registry.state(
+                operation.collection, result.record.to_state(), result.record.schema_number
+            )
             if result.record is not None
             else policy.lift(operation.timestamp, operation.data)
         )

@@ -208,7 +208,7 @@ async def test_rows_of_a_collection_that_nobody_declares_any_more_are_exported_a
         STAMP,
     )
     reply = await api.get(f"/api/users/{user.id}/export", headers=user.headers)
-    entry = {"key": "d1", "timestamp": STAMP, "data": {"text": "Hello"}}
+    entry = {"key": "d1", "timestamp": STAMP, "schema": 1, "data": {"text": "Hello"}}
     assert reply.json()["collections"] == {"diary": [entry]}
 
 

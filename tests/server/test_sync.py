@@ -332,6 +332,7 @@ async def test_rows_are_where_the_design_says(
         "user_id": user.id,
         "collection": "ratings",
         "key": "m1",
+        "schema": 1,
         "version": 1,
         "timestamp": sent["timestamp"],
         "deleted": False,

@@ -110,7 +110,7 @@ def _list_model(collection: Collection) -> type[BaseModel]:
 
 
 def _as_json(collection: Collection, user_id: str, row: Row) -> dict[str, Any]:
-    return collection.row(user_id, row.key, row.state)
+    return collection.row(user_id, row.key, collection.current(row.state, row.schema))
 
 
 def _json(value: object) -> Response:

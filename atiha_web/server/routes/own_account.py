@@ -96,8 +96,10 @@ class _Office:
         if self._profile is None:
             return {}
         rows = await self.rows.list(user_id, PROFILE, 1)
-        found = [self._profile.row(user_id, row.key, row.state) for row in rows]
-        known = found[0] if found else {}
+        if not rows:
+            return {}
+        state = self._profile.current(rows[0].state, rows[0].schema)
+        known = self._profile.row(user_id, rows[0].key, state)
         return {name: value for name, value in known.items() if name not in _FILLED_IN}
 
     def profile_changes(self, asked: AccountChanges) -> dict[str, Any]:
