@@ -84,6 +84,8 @@
           headers: JSON.parse(headers),
           body,
           signal: ending.signal,
+          // No redirect carries what is meant for the page's own server to another one.
+          mode: url.startsWith("/") ? "same-origin" : "cors",
           credentials: "same-origin",
           cache: "no-store",
         });
