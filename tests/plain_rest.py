@@ -83,6 +83,8 @@ class PlainRest(FakeServer):
             return self._person(request.method, pieces[2], body)
         if pieces[:2] == ["api", "users"] and pieces[-1] in LIST_NAMES:
             return self._list(request.method, path, pieces, body, query)
+        if request.method == "GET" and path in self.documents:
+            return reply(200, self.documents[path])
         if path.startswith("/api/free"):
             self.effects.append((request.method, path, str(body.get("id", query.get("id", "")))))
             return reply(200, {"ok": True})

@@ -17,7 +17,7 @@ from atiha_web.sync.operation import Operation, dump_json
 from atiha_web.sync.replica import Replica
 
 MAX_ENTRIES = 50
-MAX_UNITS = 16 * 1024
+MAX_BYTES = 16 * 1024
 
 
 class StoredViews:
@@ -101,10 +101,10 @@ def seed_operation(operation: Operation, registry: Registry, user_id: str) -> di
 def _array(texts: list[str]) -> str:
     """A JSON array of as many leading ``texts`` as fit, at least one."""
     kept: list[str] = []
-    units = 2
+    size = 1
     for text in texts:
-        units += len(text) + 1
-        if kept and units > MAX_UNITS:
+        size += 1 + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
+        if kept and size > MAX_BYTES:
             break
         kept.append(text)
     return f"[{','.join(kept)}]"
