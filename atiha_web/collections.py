@@ -23,7 +23,7 @@ from atiha_web.sync.merge import (
     State,
     ViewingSessions,
 )
-from atiha_web.sync.operation import Operation, check_data, check_key, record_id
+from atiha_web.sync.operation import Operation, check_data, check_finite, check_key, record_id
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 FILLED_IN = frozenset({"id", "userId", "createdAt", "updatedAt", FIELDS})
@@ -150,6 +150,7 @@ class Collection:
         """What the model makes of the data; whether it can be stored is not checked yet."""
         check_key(key)
         given = {name: value for name, value in data.items() if name != self.key}
+        check_finite(given, self.name)
         try:
             entry = self.model.model_validate({**given, self.key_alias: key})
             # A per-field statement holds what was set, nulls too; a whole one needs no nulls.
@@ -314,12 +315,17 @@ def _normal_time(value: object, what: str) -> str:
         raise InvalidDataError(f"{what}.createdAt: {value!r:.80} is no ISO 8601 date") from error
 
 
+_CLEARER = {"string_unicode": "Text contains half of a surrogate pair; remove it"}
+"""By pydantic's name of an error: words that say what to do, where its own do not."""
+
+
 def describe(error: ValidationError) -> str:
     """One line for people: each wrong field and what is wrong with it."""
     parts = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         place = ".".join(map(str, item["loc"]))
-        parts.append(f"{place}: {item['msg']}" if place else item["msg"])
+        words = _CLEARER.get(item["type"], item["msg"])
+        parts.append(f"{place}: {words}" if place else words)
     return "; ".join(parts)
 
 

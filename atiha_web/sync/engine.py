@@ -133,6 +133,8 @@ class Engine:
         """
         local = self.local
         declared = local.registry[collection]
+        if declared.single and key != local.user_id:
+            raise InvalidDataError(f"the key of {collection} is the user's own id")
         async with local.mutex:
             local.check_open()
             operation = state_record(

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from atiha_web.errors import InvalidDataError, OperationTooLargeError
@@ -121,8 +122,7 @@ def check_json(value: object, what: str, depth: int = 0) -> None:
     if isinstance(value, str):
         check_text(value, what)
     elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN differs from itself
-            raise InvalidDataError(f"{what} is {value}; only finite numbers can be stored")
+        check_finite(value, what)
     elif isinstance(value, (Mapping, list, tuple)):
         _check_nested(value, what, depth + 1)
     else:
@@ -161,6 +161,24 @@ def check_data(data: Mapping[str, Any], what: str) -> None:
     if b"\\u0000" in text or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
         check_json(data, what)
     _check_bytes(len(text))
+
+
+def check_finite(value: object, what: str) -> None:
+    """Refuse a number that is none, at any depth; pydantic would write ``null`` for it.
+
+    Raises:
+        InvalidDataError: naming the offending place.
+    """
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise InvalidDataError(f"{what} is {value}; only finite numbers can be stored")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(item, str):
+                check_finite(item, f"{what}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            check_finite(item, f"{what}[{index}]")
 
 
 def check_key(key: object) -> str:

@@ -65,7 +65,7 @@ async def test_each_user_has_an_epoch_of_their_own(rows: RowStore) -> None:
 
 
 async def test_what_was_written_is_read_back_the_same(rows: RowStore) -> None:
-    written = Row("ratings", "clé ' \" \\ 🎬", 1, STAMP, AWKWARD)
+    written = Row("ratings", "clé ' \" \\ 🎬", 1, STAMP, AWKWARD, schema=7)
     await store(rows, "ada", [written])
     assert await read(rows, "ada", written.key) == {written.record: written}
 
@@ -192,3 +192,21 @@ async def test_renewed_epochs_are_new_and_keep_the_rest(rows: RowStore) -> None:
     after, found = await rows.poll("ada", 0, 10)
     assert (after.counter, after.digest, found) == (before.counter, before.digest, [row("m1", 1)])
     assert after.epoch != before.epoch
+
+
+async def test_pages_hold_each_live_row_once_in_order_of_collection_and_key(
+    rows: RowStore,
+) -> None:
+    keys = ["é", "b", "Z", "a", "🎬", "\uffee"]
+    written = [row(key, number) for number, key in enumerate(keys, 1)]
+    favorite = Row("favorites", "z", 7, STAMP, {})
+    await store(rows, "ada", [*written, favorite, Row("ratings", "gone", 8, STAMP, None)])
+    await store(rows, "bob", [row("theirs", 1)])
+    found: list[Row] = []
+    while page := await rows.page("ada", found[-1].record if found else None, 2):
+        assert len(page) <= 2
+        found += page
+    assert [item.record for item in found] == [
+        favorite.record,
+        *(RecordKey("ratings", key) for key in sorted(keys)),
+    ]

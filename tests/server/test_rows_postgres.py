@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from atiha_web.server import Database
-from atiha_web.server.rows import BusyError, Row, SyncState, Transaction
+from atiha_web.server.rows import BusyError, Row, SyncState, Transaction, UnknownUserError
 
 STAMP = "0197a0c3d5e000000123456789ab"
 
@@ -128,3 +128,12 @@ async def test_an_idle_poll_takes_no_lock_and_writes_nothing(database: Database)
     finally:
         await blocker.close()
     assert state.counter == 0
+
+
+async def test_where_accounts_are_kept_too_nobody_else_has_rows(database_url: str) -> None:
+    async with Database(database_url, registered_only=True) as database:
+        with pytest.raises(UnknownUserError):
+            await database.rows.poll("nobody", 0, 10)
+        with pytest.raises(UnknownUserError):
+            await database.rows.push("nobody", lambda transaction: add(transaction, "m1"))
+        assert await database.pool.fetchval("SELECT count(*) FROM sync_state") == 0
