@@ -64,22 +64,26 @@ class Answer:
     sent_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A replica and the server it is kept in step with; ``headers`` says who asks."""
+
+    local: LocalReplica
+    reconciler: Reconciler
+    base_url: str
+    headers: Callable[[], dict[str, str]]
+
+
 class Cycle(ABC):
     """Moves one replica towards the server, one cycle at a time across all tabs."""
 
-    def __init__(
-        self,
-        local: LocalReplica,
-        reconciler: Reconciler,
-        base_url: str,
-        headers: Callable[[], dict[str, str]],
-    ) -> None:
+    def __init__(self, link: Link) -> None:
         self.progress = 0
         """Grows whenever the server acknowledged or told something."""
-        self._local = local
-        self._reconciler = reconciler
-        self._base_url = base_url
-        self._headers = headers
+        self._local = link.local
+        self._reconciler = link.reconciler
+        self._base_url = link.base_url
+        self._headers = link.headers
         self._carried: set[str] = set()
         self._parted: set[str] = set()
         self._turn = asyncio.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+from atiha_web.sync.calls import is_call
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.protocol import MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, to_wire
 
@@ -38,7 +39,7 @@ def next_batch(
     batch: list[Operation] = []
     room = size - _ENVELOPE_BYTES
     for operation in pending:
-        if operation.id in held:
+        if operation.id in held or is_call(operation):
             continue
         room -= len(to_wire(operation).to_json()) + 1
         if batch and (room < 0 or len(batch) >= limit):

@@ -107,6 +107,11 @@ def undeclared_key(data: Mapping[str, Any], otherwise: str) -> str:
     return otherwise
 
 
+def is_call(operation: Operation) -> bool:
+    """Whether it is a call of an endpoint of which no collection is declared."""
+    return operation.call is not None and operation.call.endpoint != ""
+
+
 def call_of(operation: Operation, registry: Registry, user_id: str) -> Call:
     """Type and endpoint of an operation: its own, or what its collection says."""
     stated = operation.call
@@ -124,7 +129,7 @@ def call_of(operation: Operation, registry: Registry, user_id: str) -> Call:
 def seed_data(operation: Operation, registry: Registry) -> dict[str, Any]:
     """What an operation states, in the seed's shape: the key among its data."""
     data = dict(operation.data or {})
-    if operation.call is not None and operation.call.endpoint:
+    if is_call(operation):
         return data
     collection = registry.find(operation.collection)
     return {collection.key_alias if collection else "key": operation.key, **data}

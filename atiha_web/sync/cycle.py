@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
 from atiha_web.backends.base import Request, Response
-from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Tally
+from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Link, Tally
 from atiha_web.sync.batches import BatchLimit, encode, next_batch
-from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.outcomes import Kind, Outcome, classify
 from atiha_web.sync.protocol import MAX_BATCH_OPERATIONS, PROTOCOL, SyncReply, SyncRequest
-from atiha_web.sync.reconciler import Applied, Asked, Reconciler
+from atiha_web.sync.reconciler import Applied, Asked
 from atiha_web.sync.replica import Quarantined
 
 logger = logging.getLogger("atiha_web")
@@ -29,14 +28,8 @@ PARTING_BYTES = 48 * 1024
 class SyncCycle(Cycle):
     """Exchanges batches of operations for changes with our server."""
 
-    def __init__(
-        self,
-        local: LocalReplica,
-        reconciler: Reconciler,
-        base_url: str,
-        headers: Callable[[], dict[str, str]],
-    ) -> None:
-        super().__init__(local, reconciler, base_url, headers)
+    def __init__(self, link: Link) -> None:
+        super().__init__(link)
         self._limit = BatchLimit()
         self._held: dict[str, float] = {}
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.base_cycle import Cycle
+from atiha_web.sync.base_cycle import Cycle, Link
 from atiha_web.sync.calls import UpdateMethod
 from atiha_web.sync.cycle import SyncCycle
-from atiha_web.sync.local_replica import LocalReplica
-from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.resolution import MERGED, REPLAYED, Resolution
 from atiha_web.sync.rest_cycle import RestCycle
 
@@ -36,14 +33,6 @@ class Protocol:
         """How the server takes operations."""
         return MERGED if self.name == "sync" else REPLAYED
 
-    def cycle(
-        self,
-        local: LocalReplica,
-        reconciler: Reconciler,
-        base_url: str,
-        headers: Callable[[], dict[str, str]],
-    ) -> Cycle:
-        """What synchronises ``local`` with the server."""
-        if self.name == "sync":
-            return SyncCycle(local, reconciler, base_url, headers)
-        return RestCycle(local, reconciler, base_url, headers, self.update_method)
+    def cycle(self, link: Link) -> Cycle:
+        """What keeps the two ends of ``link`` in step."""
+        return SyncCycle(link) if self.name == "sync" else RestCycle(link, self.update_method)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 
 from atiha_web.backends.base import Request, Response
 from atiha_web.collections import Collection
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Tally
-from atiha_web.sync.calls import RestCall, UpdateMethod, call_of, path_of, rest_call
-from atiha_web.sync.local_replica import LocalReplica
+from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Link, Tally
+from atiha_web.sync.calls import RestCall, UpdateMethod, call_of, is_call, path_of, rest_call
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome
-from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Quarantined, Row, policy_of
 from atiha_web.sync.resolution import REPLAYED
 from atiha_web.sync.rest_outcomes import classify_rest, read_json
@@ -31,15 +28,8 @@ LOADS = 3
 class RestCycle(Cycle):
     """Sends each operation as a request of its own, in order for each resource, then reads all."""
 
-    def __init__(
-        self,
-        local: LocalReplica,
-        reconciler: Reconciler,
-        base_url: str,
-        headers: Callable[[], dict[str, str]],
-        update_method: UpdateMethod = "PATCH",
-    ) -> None:
-        super().__init__(local, reconciler, base_url, headers)
+    def __init__(self, link: Link, update_method: UpdateMethod = "PATCH") -> None:
+        super().__init__(link)
         self._update_method = update_method
         self._troubled: dict[str, float] = {}
         """Resources that failed last time, and (loop time) before when not to try them again."""
@@ -77,7 +67,7 @@ class RestCycle(Cycle):
         for operation in sorted(
             local.memory.pending.values(), key=lambda item: (item.timestamp, item.id)
         ):
-            if operation.collection in local.registry or operation.call is not None:
+            if operation.collection in local.registry or is_call(operation):
                 call = call_of(operation, local.registry, local.user_id)
                 queues.setdefault(path_of(call.endpoint), []).append(operation)
             else:
@@ -223,6 +213,7 @@ class RestCycle(Cycle):
                 local.memory.refresh(changed)
                 await local.render([collection.name])
         tally.received += len(changed)
+        self.progress += 1
         return True
 
     # -- failures --------------------------------------------------------------------------

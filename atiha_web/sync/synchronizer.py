@@ -8,6 +8,7 @@ from typing import Any
 
 from atiha_web.backends.base import Backend, Unsubscribe
 from atiha_web.collections import Registry
+from atiha_web.sync.base_cycle import Link
 from atiha_web.sync.engine import Engine, Write
 from atiha_web.sync.operation import Call, OperationType, RecordKey
 from atiha_web.sync.protocols import Protocol
@@ -40,7 +41,7 @@ class Synchronizer:
         self._unsubscribe: Unsubscribe | None = None
         self._first_pull: asyncio.Task[SyncReport] | None = None
         local = self.engine.local
-        self._cycle = protocol.cycle(local, self.engine.reconciler, base_url, headers)
+        self._cycle = protocol.cycle(Link(local, self.engine.reconciler, base_url, headers))
         self.scheduler = Scheduler(
             self._cycle.run,
             backend.environment,

@@ -19,6 +19,7 @@ from atiha_web import (
 from atiha_web.backends.base import Request, Response
 from atiha_web.testing.fake_server import (
     FakeDevice,
+    FakeServer,
     Fault,
     ManualClock,
     captive_portal,
@@ -445,3 +446,32 @@ async def test_the_pages_last_request_is_the_oldest_change(rest: PlainRest, ann:
 async def test_an_unknown_protocol_is_refused(phone: FakeDevice, name: str) -> None:
     with pytest.raises(InvalidDataError):
         await connect(backend=phone.backend(), protocol=name)  # type: ignore[arg-type]
+
+
+async def test_what_was_queued_over_rest_waits_while_our_own_server_is_spoken_to(
+    rest: PlainRest, phone: FakeDevice, server: FakeServer, wall: ManualClock
+) -> None:
+    async with open_on(phone) as ann:
+        await ann.service.add_to_queue(
+            ann.service.create_operation("create", "/api/free/notes", {"id": 1})
+        )
+        await rate(ann, "m1")
+    moved = FakeDevice(server, now_ms=wall, origin=phone.origin)
+    async with connect(backend=moved.backend(), user_id="ann", background=False) as ann:
+        assert (await ann.sync()).sent == 1
+        assert ann.status.pending == 1
+    async with open_on(phone) as ann:
+        await ann.sync()
+    assert rest.effects == [("POST", "/api/free/notes", "1")]
+
+
+async def test_our_own_server_is_read_anew_after_another_one_was_spoken_to(
+    phone: FakeDevice, server: FakeServer, wall: ManualClock
+) -> None:
+    async with open_on(phone) as ann:
+        await rate(ann, "m1")
+        await ann.sync()
+    moved = FakeDevice(server, now_ms=wall, origin=phone.origin)
+    async with connect(backend=moved.backend(), user_id="ann", background=False) as ann:
+        assert (await ann.sync()).ok
+        assert list(ann["ratings"]) == []
