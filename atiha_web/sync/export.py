@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from atiha_web.sync.operation import Operation
@@ -41,4 +42,5 @@ def _as_json(operation: Operation) -> dict[str, Any]:
         "timestamp": operation.timestamp,
         "schema": operation.schema,
         **({} if operation.data is None else {"data": dict(operation.data)}),
+        **({} if operation.call is None else {"call": asdict(operation.call)}),
     }
