@@ -64,7 +64,7 @@ async def raw(api: httpx.AsyncClient, user: Account, body: bytes) -> httpx.Respo
 
 
 async def test_an_operation_is_applied_and_numbered(sync: Sync) -> None:
-    sent = operation(rating=4)
+    sent = operation(contentType="movie", title="", rating=4)
     reply = await sync(sent)
     [result] = reply.results
     assert (result.id, result.status, result.version) == (sent["id"], "applied", 1)
