@@ -1,0 +1,41 @@
+"""Opening what is stored here, and how long the page's thread is held up."""
+
+from tests.benchmarks.figures import Figure, middle
+from tests.benchmarks.lab import Lab, call
+
+ROUNDS = 5
+RECORDS = 10_000
+MOST_SLOWER = 2.0
+MOST_BLOCK_MS = 50.0
+
+
+async def measure(lab: Lab) -> list[Figure]:
+    """With ten thousand records."""
+    page = await lab.python()
+    account = await lab.account(RECORDS)
+    who = [account.id, account.token]
+    blocks = {}
+    longest = "([name, values]) => benchmark.longestBlock(name, values)"
+    await call(page, "open_client", *who)
+    blocks["first sync"] = await page.evaluate(longest, ["sync", []])
+    assert await call(page, "records") == RECORDS
+    rounds = [await call(page, "open_and_read", *who) for _ in range(ROUNDS)]
+    opened, read = (middle(column) for column in list(zip(*rounds, strict=True))[:2])
+    units, pages = rounds[0][2:]
+    blocks["open"] = await page.evaluate(longest, ["open_client", who])
+    blocks["sync after it"] = await page.evaluate(longest, ["sync", []])
+    return [
+        Figure(
+            f"opening with {RECORDS:,} records ÷ `getItem` and `json.loads` of the same bytes",
+            opened / read,
+            MOST_SLOWER,
+            details=f"{opened:.0f} ms; {read:.0f} ms for {units / 1e6:.1f} M units in {pages} keys",
+        ),
+        Figure(
+            f"longest block of the page's thread with {RECORDS:,} records",
+            max(blocks.values()),
+            MOST_BLOCK_MS,
+            "ms",
+            details="; ".join(f"{what} {time:.0f} ms" for what, time in blocks.items()),
+        ),
+    ]

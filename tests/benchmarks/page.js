@@ -1,0 +1,49 @@
+// Starts Pyodide when asked to, and calls the functions of in_page.py by name.
+import { loadPyodide } from "/pyodide/pyodide.mjs";
+
+let pyodide;
+const blocks = [];
+let last = performance.now();
+
+// A message to oneself runs once the thread is free: the time between two is how long it was not.
+const { port1, port2 } = new MessageChannel();
+let watching = false;
+port1.onmessage = () => {
+  const now = performance.now();
+  blocks.push(now - last);
+  last = now;
+  if (watching) port2.postMessage(0);
+};
+
+globalThis.benchmark = {
+  // Milliseconds from nothing to the end of `code`.
+  async start(packages, code) {
+    const begin = performance.now();
+    pyodide = await loadPyodide({ indexURL: "/pyodide/", packages });
+    await pyodide.runPythonAsync(code);
+    return performance.now() - begin;
+  },
+
+  async prepare() {
+    await benchmark.start(["atiha-web"], "import atiha_web");
+    const source = await (await fetch("/benchmarks/in_page.py")).text();
+    pyodide.FS.writeFile("in_page.py", source);
+    pyodide.runPython("import in_page");
+  },
+
+  async call(name, values) {
+    return JSON.parse(await pyodide.pyimport("in_page")[name](...values));
+  },
+
+  // The longest time, in milliseconds, that the thread was busy while `name` ran.
+  async longestBlock(name, values) {
+    blocks.length = 0;
+    last = performance.now();
+    watching = true;
+    port2.postMessage(0);
+    await benchmark.call(name, values);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    watching = false;
+    return Math.max(...blocks);
+  },
+};

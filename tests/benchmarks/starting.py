@@ -1,0 +1,57 @@
+"""What importing and connecting add to the start of Python in a page, and what they download."""
+
+import httpx
+
+from demo.assets import build
+from demo.server import BRIDGE
+from demo.static_files import StaticFiles
+from tests.benchmarks.figures import Figure, middle
+from tests.benchmarks.lab import Lab
+
+ROUNDS = 4
+MOST_SLOWER = 1.1
+MOST_BYTES = 80_000
+BARE = "from pydantic import BaseModel"
+OURS = "import atiha_web\nclient = await atiha_web.connect()"
+
+
+async def measure(lab: Lab) -> list[Figure]:
+    """Both, each on a device that has nothing cached."""
+    bare, ours = [], []
+    for _ in range(ROUNDS):
+        bare.append(await _start(lab, "pydantic", BARE))
+        ours.append(await _start(lab, "atiha-web", OURS))
+    return [
+        Figure(
+            "start of Pyodide, import and `connect` ÷ start of Pyodide with pydantic",
+            middle(ours) / middle(bare),
+            MOST_SLOWER,
+            details=f"{middle(ours):,.0f} ms; {middle(bare):,.0f} ms",
+        ),
+        await _download(lab),
+    ]
+
+
+async def _start(lab: Lab, package: str, code: str) -> float:
+    page = await lab.page()
+    time: float = await page.evaluate(
+        "([package, code]) => benchmark.start([package], code)", [package, code]
+    )
+    await page.context.close()
+    return time
+
+
+async def _download(lab: Lab) -> Figure:
+    site = build()
+    files = StaticFiles(site.root, BRIDGE, lab.folder)
+    paths = [f"/pyodide/{site.wheel.name}", "/atiha/bridge.js"]
+    transport = httpx.ASGITransport(files)
+    sizes = {}
+    async with httpx.AsyncClient(transport=transport, base_url="http://demo.test") as http:
+        for path in paths:
+            headers = {"accept-encoding": "gzip"}
+            async with http.stream("GET", path, headers=headers) as reply:
+                reply.raise_for_status()
+                sizes[path] = sum([len(chunk) async for chunk in reply.aiter_raw()])
+    told = "; ".join(f"{path.rpartition('/')[2]} {size:,}" for path, size in sizes.items())
+    return Figure("what a page downloads of us", sum(sizes.values()), MOST_BYTES, "B", details=told)
