@@ -15,7 +15,7 @@ from atiha_web.models import User
 from atiha_web.server import statements
 from atiha_web.server.auth import Caller
 from atiha_web.server.database import Database
-from atiha_web.server.rows import BusyError, new_epoch
+from atiha_web.server.rows import new_epoch
 
 TOKEN_LIFE = timedelta(days=90)
 
@@ -87,18 +87,12 @@ class Accounts:
         """Remove the account, its tokens, and all of its records.
 
         Whoever is about to write for it waits for the lock, and finds nothing to write to then.
-
-        Raises:
-            BusyError: a device is writing; nothing was changed.
         """
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(statements.LOCK_STATE, user_id)
-                await connection.execute("DELETE FROM users WHERE id = $1", user_id)
-                await connection.execute(statements.DELETE_RECORDS, user_id)
-                await connection.execute(statements.DELETE_STATE, user_id)
-        except asyncpg.LockNotAvailableError as error:
-            raise BusyError("a device is writing; try again") from error
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(statements.LOCK_STATE, user_id)
+            await connection.execute("DELETE FROM users WHERE id = $1", user_id)
+            await connection.execute(statements.DELETE_RECORDS, user_id)
+            await connection.execute(statements.DELETE_STATE, user_id)
 
     async def set_role(self, email: str, role: str) -> User | None:
         """Make the account with this (normalised) address an ``admin``, or a ``user`` again."""

@@ -107,6 +107,8 @@ def problem_of(error: Exception) -> Problem | None:
             problem = Problem(404, "no_account", "There is no such account any more.")
         case BusyError():
             problem = Problem(503, "busy", str(error), retry)
+        case asyncpg.LockNotAvailableError():
+            problem = Problem(503, "busy", "Another device is writing; try again.", retry)
         case OSError() | asyncpg.PostgresConnectionError() | asyncpg.InterfaceError():
             logger.warning("the database does not answer: %s", error)
             advice = "The database does not answer; try again in a moment."

@@ -162,3 +162,18 @@ async def test_a_lock_timeout_that_somebody_chose_stays(empty_url: str) -> None:
     connection = await asyncpg.connect(empty_url)
     assert await connection.fetchval("SHOW lock_timeout") == "7s"
     await connection.close()
+
+
+async def test_accounts_and_rows_of_the_first_schema_stay_as_they_are(
+    connection: asyncpg.Connection, database_url: str
+) -> None:
+    await connection.execute("ALTER TABLE records DROP COLUMN schema")
+    await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    await connection.execute(
+        "INSERT INTO users (id, email, name, password_hash) VALUES ('ada', 'a@b.c', 'Ada', '')"
+    )
+    await connection.execute(INSERT, "ratings", STAMP, '{"rating": 5}')
+    await upgrade(database_url, BUILT_IN)
+    row = await connection.fetchrow("SELECT key, data, schema FROM records")
+    assert tuple(row or ()) == ("m1", '{"rating": 5}', 1)
+    assert await connection.fetchval("SELECT epoch <> '' FROM sync_state WHERE user_id = 'ada'")
