@@ -63,7 +63,11 @@ class Engine:
     async def open(self) -> None:
         """Read what storage holds and begin to follow other tabs. Makes no request."""
         self._tabs = TabFollower(self.local)
-        await self.local.open()
+        try:
+            await self.local.open()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop following; everything pending stays in storage. Idempotent."""

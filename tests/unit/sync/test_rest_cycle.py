@@ -258,6 +258,33 @@ async def test_a_pending_change_is_shown_over_a_newer_row_of_the_server(
     assert rating.rating == 2
 
 
+async def test_a_pending_field_is_shown_over_a_newer_profile_of_the_server(
+    rest: PlainRest, ann: Client
+) -> None:
+    fail_at(rest, "/api/users/ann", failing(500), "PATCH")
+    await ann.profiles.update_user_profile("ann", language="fr")
+    rest.people["ann"] = {
+        "language": "en",
+        "subtitles": "off",
+        "updatedAt": "2099-01-01T00:00:00.000Z",
+    }
+    await ann.sync()
+    profile = await ann.profiles.get_user_profile("ann")
+    assert (profile.language, profile.subtitles) == ("fr", "off")
+
+
+async def test_the_order_of_writes_survives_a_clock_set_back_and_a_restart(
+    rest: PlainRest, phone: FakeDevice, wall: ManualClock
+) -> None:
+    async with open_on(phone) as ann:
+        await rate(ann, "m1")
+        wall.advance(-3_600)
+        await rate(ann, "m2")
+    async with open_on(phone) as ann:
+        await ann.sync()
+    assert [effect[2] for effect in rest.effects] == ["m1", "m2"]
+
+
 async def test_rows_gone_on_the_server_disappear_unless_pending(
     rest: PlainRest, ann: Client
 ) -> None:
