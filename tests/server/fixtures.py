@@ -94,10 +94,10 @@ def sign_up() -> Callable[[str], Account]:
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """Serve an app in a thread until the block ends; its URL."""
+def running(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve an app in a thread until the block ends; its URL. Port 0 is any that is free."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, lifespan="on", log_level="warning", access_log=False
+        app, host="127.0.0.1", port=port, lifespan="on", log_level="warning", access_log=False
     )
     server = _Server(config)
     thread = threading.Thread(target=server.run)

@@ -1,0 +1,63 @@
+"""Runs the page of the checks once in each browser that is here, and shares what it found.
+
+With `ATIHA_ENGINES=all` a browser that is not installed fails its tests; without, they are skipped
+and the summary says that nothing is known of it.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from atiha_web.server import EmbeddedPostgres
+from atiha_web.testing.server import ContractServer
+from demo.assets import build
+from tests.engines.engines import ENGINES, Engine
+from tests.engines.origin import Origin
+from tests.server.fixtures import postgres
+
+__all__ = ["postgres"]
+
+DEMANDED = os.environ.get("ATIHA_ENGINES") == "all"
+ABSENT = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture(scope="session")
+def page_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Where the page of the checks is, with all that it needs running."""
+    with Origin(postgres.url, build("test")) as origin, ContractServer() as contract:
+        query = {"contract": contract.url, "dead": contract.dead_url, "control": origin.control}
+        yield f"{origin.url}/engines/?{urlencode(query)}"
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Engine:
+    """Each of the browsers."""
+    engine = ENGINES[request.param]
+    if engine.absence and DEMANDED:
+        pytest.fail(engine.absence, pytrace=False)
+    if engine.absence:
+        pytestconfig.stash.setdefault(ABSENT, {})[request.param] = engine.absence
+        pytest.skip(engine.absence)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def report(engine: Engine, page_url: str) -> dict[str, Any]:
+    """What the page found in one browser: `checks` and `measured`."""
+    title, text = engine.visit(page_url)
+    assert title == "done", text
+    found: dict[str, Any] = json.loads(text)
+    print(f"{engine.name}: {json.dumps(found['measured'], ensure_ascii=False)}")  # noqa: T201
+    return found
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which browsers nothing is known of."""
+    for absence in config.stash.get(ABSENT, {}).values():
+        terminalreporter.write_line(absence, yellow=True)
