@@ -1,7 +1,8 @@
 """Offline-first data for Python in the browser, in notebooks and on CPython."""
 
-from atiha_web.client import Client, CollectionReader, connect
+from atiha_web.client import Client, CollectionReader
 from atiha_web.collections import Collection, Registry
+from atiha_web.connecting import connect
 from atiha_web.errors import (
     AtihaError,
     ClosedError,

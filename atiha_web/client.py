@@ -1,42 +1,27 @@
-"""The front door: ``connect`` and the ``Client`` it gives."""
+"""The client that ``connect`` gives: reading, following and writing one user's data."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from pydantic import BaseModel
 
-from atiha_web.backends.auto import StorageChoice, choose_backend
-from atiha_web.backends.base import Backend, StorageChange
-from atiha_web.collections import BUILT_IN, Collection, Registry
+from atiha_web.backends.base import Backend
+from atiha_web.collections import Registry
 from atiha_web.errors import (
     ClosedError,
-    InvalidDataError,
     NotSignedInError,
-    ProblemError,
-    SaveError,
-    TransportError,
 )
 from atiha_web.services.account_cache import AccountCache
-from atiha_web.services.user_database import AccountApi, Pending, UserDatabase
+from atiha_web.services.user_database import UserDatabase
 from atiha_web.services.user_profile import UserProfileService
-from atiha_web.sync.calls import UpdateMethod
+from atiha_web.session import Session
 from atiha_web.sync.engine import Write
 from atiha_web.sync.export import exported
-from atiha_web.sync.hub import Hub
-from atiha_web.sync.journal import SESSION_KEY
-from atiha_web.sync.operation import dump_json, is_user_id
-from atiha_web.sync.persistence import Persistence
-from atiha_web.sync.protocols import Protocol, ProtocolName
 from atiha_web.sync.reconciler import Conflict
-from atiha_web.sync.recovery import MIRRORED
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.service import SyncService
 from atiha_web.sync.status import Status, SyncReport
@@ -79,43 +64,24 @@ class Client:
         backend: Backend,
         registry: Registry,
         base_url: str,
-        *,
-        interval: float,
-        token: str | None,
-        background: bool,
-        protocol: Protocol,
+        session: Session,
     ) -> None:
         self.registry = registry
         self._backend = backend
-        self._base_url = base_url
-        self._interval = interval
-        self._token = token
-        self._background = background
-        self._protocol = protocol
-        self._current: Synchronizer | None = None
-        self._relay: asyncio.Task[None] | None = None
-        self._statuses: Hub[Status] = Hub(lambda: self.status)
-        self._switching = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._api = AccountApi(
-            backend.transport, base_url, self._headers, ours=protocol.name == "sync"
-        )
-        self._unsubscribe = backend.storage.subscribe(self._on_storage)
-        self._unlisten = backend.environment.subscribe(self._on_signal)
-        self._persistence = Persistence(backend)
+        self._session = session
         self._closed = False
         self.service = SyncService(
-            backend, registry, base_url, headers=self._headers, current=lambda: self._current
+            backend, registry, base_url, headers=session.headers, current=lambda: session.current
         )
         """Values, operations and periodic syncs by cache key, as in the seed."""
-        self.profiles = UserProfileService(lambda: self._current)
+        self.profiles = UserProfileService(lambda: session.current)
         """History, watchlist, favorites and ratings of the signed-in user."""
         self.users = UserDatabase(
-            self._api,
-            sign_in=self._sign_in,
-            sign_out=self._sign_out,
-            pending=self._drain,
-            current=lambda: self._current,
+            session.api,
+            sign_in=session.sign_in,
+            sign_out=session.sign_out,
+            pending=session.drain,
+            current=lambda: session.current,
             cache=AccountCache(backend.storage),
         )
         """Accounts: register, log in, log out, change, delete."""
@@ -125,15 +91,12 @@ class Client:
     @property
     def user_id(self) -> str | None:
         """Who is signed in on this device; ``None`` for nobody."""
-        return None if self._current is None else self._current.user_id
+        return None if self._session.current is None else self._session.current.user_id
 
     @property
     def status(self) -> Status:
         """How things stand now."""
-        persisted = self._persistence.granted
-        if self._current is None:
-            return Status(online=self._backend.environment.online(), persisted=persisted)
-        return replace(self._current.status(), persisted=persisted)
+        return self._session.status()
 
     @property
     def signed_in(self) -> Synchronizer:
@@ -145,9 +108,9 @@ class Client:
         """
         if self._closed:
             raise ClosedError("this client was closed; open a new one with connect()")
-        if self._current is None:
+        if self._session.current is None:
             raise NotSignedInError("nobody is signed in: call client.users.login first")
-        return self._current
+        return self._session.current
 
     def __getitem__(self, collection: str) -> CollectionReader:
         """A collection of the signed-in user as a Mapping from key to entry.
@@ -160,7 +123,7 @@ class Client:
     async def statuses(self) -> AsyncIterator[Status]:
         """The status now, and again whenever it changes."""
         last: Status | None = None
-        async for status in self._statuses.follow():
+        async for status in self._session.statuses.follow():
             if status != last:
                 last = status
                 yield status
@@ -175,8 +138,8 @@ class Client:
         """
         name = self.registry[collection].name
         last: tuple[object, int] | None = None
-        async for _ in self._statuses.follow():
-            current = self._current
+        async for _ in self._session.statuses.follow():
+            current = self._session.current
             seen = (current, -1 if current is None else current.engine.generation(name))
             if seen != last:
                 last = seen
@@ -258,15 +221,9 @@ class Client:
         """Stop syncing and release everything; what is pending stays stored. Idempotent."""
         if self._closed:
             return
-        self._unsubscribe()
-        self._unlisten()
-        for task in self._tasks:
-            task.cancel()
         await self.service.close()
-        async with self._switching:
-            await self._stop()
+        await self._session.close()
         self._closed = True
-        self._statuses.close()
         await self._backend.transport.close()
         self._backend.close()
 
@@ -280,225 +237,3 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-    # -- who is signed in ------------------------------------------------------------------
-
-    async def open(self, user_id: str | None) -> None:
-        """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
-        async with self._switching:
-            await self._switch(user_id or await self._stored_user())
-        if self._current is None and self._background:
-            self._spawn(self._finish_sign_out())
-
-    async def _sign_in(self, user_id: str, token: str | None) -> None:
-        async with self._switching:
-            previous = await self._stop()
-            if previous is not None and previous.user_id != user_id:
-                await previous.engine.local.remove_views()
-            self._token = token
-            await self._backend.storage.write(
-                {SESSION_KEY: dump_json({"userId": user_id}), _UNFINISHED_SIGN_OUT: None}
-            )
-            await self._switch(user_id)
-
-    async def _sign_out(self, pending: Pending) -> None:
-        async with self._switching:
-            await self._backend.storage.write({SESSION_KEY: None, _UNFINISHED_SIGN_OUT: "1"})
-            current = await self._stop()
-            if current is not None:
-                await current.engine.local.remove_views()
-                if pending == "discard":
-                    await current.engine.local.erase()
-            with suppress(SaveError):
-                await self._backend.storage.flush("disk")
-            await self._end_session()
-            self._token = None
-
-    async def _end_session(self) -> None:
-        """End the session on the server; where that fails it is tried again once online."""
-        try:
-            await self._api.call("DELETE", "/api/sessions/current")
-        except TransportError as error:
-            # Where the server knows of no session, there is none to end.
-            if not isinstance(error, ProblemError) or error.status != 401:
-                logger.warning("signed out here; the server will be told later: %s", error)
-                return
-        await self._backend.storage.write({_UNFINISHED_SIGN_OUT: None})
-
-    async def _drain(self) -> int:
-        if self._current is None:
-            return 0
-        if self._current.status().pending:
-            await self._current.sync()
-        return self._current.status().pending
-
-    async def _switch(self, user_id: str | None) -> None:
-        if user_id is not None:
-            synchronizer = Synchronizer(
-                self._backend,
-                self.registry,
-                user_id,
-                base_url=self._base_url,
-                headers=self._headers,
-                interval=self._interval,
-                protocol=self._protocol,
-            )
-            [session] = await self._backend.storage.read([SESSION_KEY])
-            if _session_user(session) == user_id:
-                synchronizer.engine.local.session = session
-            await synchronizer.start(background=self._background)
-            self._current = synchronizer
-            self._spawn(self._settle_persistence())
-            self._relay = asyncio.create_task(self._relay_changes(synchronizer))
-        self._statuses.notify()
-
-    async def _settle_persistence(self) -> None:
-        await self._persistence.settle()
-        self._statuses.notify()
-
-    async def _stop(self) -> Synchronizer | None:
-        """Returns what was stopped."""
-        current, self._current = self._current, None
-        if current is not None:
-            await current.stop()
-        if self._relay is not None:
-            self._relay.cancel()
-            self._relay = None
-        self._statuses.notify()
-        return current
-
-    async def _relay_changes(self, synchronizer: Synchronizer) -> None:
-        async for _ in synchronizer.engine.local.changes.follow():
-            self._statuses.notify()
-
-    async def _stored_user(self) -> str | None:
-        [text] = await self._backend.storage.read([SESSION_KEY])
-        return _session_user(text)
-
-    def _on_storage(self, change: StorageChange) -> None:
-        if change.key == SESSION_KEY:
-            self._spawn(self._follow_session(_session_user(change.value)))
-
-    async def _follow_session(self, user_id: str | None) -> None:
-        """Another tab signed somebody in or out."""
-        async with self._switching:
-            if user_id != self.user_id:
-                await self._stop()
-                self._token = None
-                await self._switch(user_id)
-
-    def _on_signal(self, name: str) -> None:
-        self._statuses.notify()
-        if name == "online" and self._current is None:
-            self._spawn(self._finish_sign_out())
-
-    async def _finish_sign_out(self) -> None:
-        async with self._switching:
-            [unfinished] = await self._backend.storage.read([_UNFINISHED_SIGN_OUT])
-            if unfinished is not None and self._current is None:
-                await self._end_session()
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _headers(self) -> dict[str, str]:
-        return {} if self._token is None else {"authorization": f"Bearer {self._token}"}
-
-
-class _Connecting:
-    """What ``connect`` returns: await it, or use it in ``async with``."""
-
-    def __init__(self, work: Any) -> None:
-        self._work = work
-        self._client: Client | None = None
-
-    def __await__(self) -> Generator[Any, None, Client]:
-        return self._work.__await__()  # type: ignore[no-any-return]
-
-    async def __aenter__(self) -> Client:
-        self._client = await self
-        return self._client
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._client is not None:
-            await self._client.close()
-
-
-def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
-    base_url: str = "",
-    *,
-    user_id: str | None = None,
-    token: str | None = None,
-    collections: Iterable[Collection] = (),
-    interval: float = 30.0,
-    background: bool = True,
-    protocol: ProtocolName = "sync",
-    update_method: UpdateMethod = "PATCH",
-    storage: StorageChoice | None = None,
-    bridge_url: str | None = None,
-    backend: Backend | None = None,
-) -> _Connecting:
-    """Open the local data of the last signed-in user and sync it with the server at ``base_url``.
-
-    Use it as ``async with connect(…) as client`` or ``client = await connect(…)``. Makes no
-    request of its own and works offline.
-
-    Args:
-        base_url: scheme, host and port of the server; empty for the page's own.
-        user_id: whose data to open; the last signed-in user's unless given.
-        token: a bearer token for that user, where the platform keeps no cookies.
-        collections: the app's own, beside the built-in ones.
-        interval: seconds between two syncs in the background.
-        background: whether to sync by itself; else only ``sync()`` does.
-        protocol: ``"sync"`` for this package's server; ``"rest"`` for any other one, to which each
-            operation is sent as a request of its own.
-        update_method: what updates are sent with over REST, ``"PATCH"`` or ``"PUT"``.
-        storage: ``"memory"`` to keep nothing beyond this page or process. On CPython a folder, as
-            a ``Path`` or as text with a slash in it; each server has its own folder inside. By
-            default ``window.localStorage`` in a page, the user-data folder on CPython.
-        bridge_url: where the page's origin serves ``bridge.js``, unless the page loaded it.
-        backend: storage, transport and environment of your own, instead of the platform's.
-
-    Raises:
-        InvalidDataError: a bad ``base_url``, ``user_id``, ``interval``, protocol or collection.
-        StorageUnavailableError: local storage cannot be used here.
-        PlatformError: this platform is not supported, or lacks something.
-    """
-
-    async def chosen() -> Client:
-        _check(base_url, user_id, interval)
-        client = Client(
-            backend
-            or await choose_backend(
-                storage=storage, base_url=base_url, bridge_url=bridge_url, mirror=MIRRORED
-            ),
-            Registry([*BUILT_IN, *collections]),
-            base_url.rstrip("/"),
-            interval=interval,
-            token=token,
-            background=background,
-            protocol=Protocol(protocol, update_method),
-        )
-        await client.open(user_id)
-        return client
-
-    return _Connecting(chosen())
-
-
-def _check(base_url: str, user_id: str | None, interval: float) -> None:
-    if base_url and not base_url.startswith(("http://", "https://")):
-        raise InvalidDataError(f"{base_url!r} is no server: http://… or https://… is expected")
-    if user_id is not None and not is_user_id(user_id):
-        raise InvalidDataError(f"{user_id!r} is no user id: 1 to 64 of letters, digits, _ and -")
-    if not interval > 0:
-        raise InvalidDataError(f"an interval is a number of seconds above 0, not {interval!r}")
-
-
-def _session_user(text: str | None) -> str | None:
-    try:
-        user_id = json.loads(text or "null")["userId"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return user_id if is_user_id(user_id) else None

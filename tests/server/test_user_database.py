@@ -125,15 +125,15 @@ async def test_a_cached_account_holds_no_secret_and_goes_at_logout(device: Devic
     assert json.loads(device.stored()[key])["email"] == EMAIL
     held = str(device.origin.items)
     assert PASSWORD not in held
-    assert device.client._token is not None
-    assert device.client._token not in held
+    assert device.client._session.token is not None
+    assert device.client._session.token not in held
     await device.client.users.logout(pending="keep")
     assert key not in device.stored()
 
 
 async def test_a_refusal_is_told_though_the_account_is_cached(device: Device) -> None:
     user_id = await register(device)
-    device.client._token = "ended"
+    device.client._session.token = "ended"
     work = device.client.users.get_user(user_id)
     assert await refusal(work) == (401, "not_signed_in")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atiha_web.client import Client, connect
+from atiha_web import Client, connect
 from atiha_web.errors import SaveError, StorageUnavailableError
 from atiha_web.sync.journal import FORGOTTEN, SESSION_KEY
 from atiha_web.sync.recovery import MARK_DAYS, is_mirrored, recover

@@ -1,0 +1,212 @@
+"""Who is signed in on this device, and the synchronizer of their data."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from atiha_web.backends.base import Backend, StorageChange
+from atiha_web.collections import Registry
+from atiha_web.errors import ProblemError, SaveError, TransportError
+from atiha_web.services.user_database import AccountApi, Pending
+from atiha_web.sync.hub import Hub
+from atiha_web.sync.journal import SESSION_KEY
+from atiha_web.sync.operation import dump_json, is_user_id
+from atiha_web.sync.persistence import Persistence
+from atiha_web.sync.protocols import Protocol
+from atiha_web.sync.status import Status
+from atiha_web.sync.synchronizer import Synchronizer
+
+logger = logging.getLogger("atiha_web")
+
+_UNFINISHED_SIGN_OUT = "atiha:sign-out"
+
+
+class Session:
+    """Opens, switches and closes one user's data, in step with all tabs of this device."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        base_url: str,
+        *,
+        interval: float,
+        token: str | None,
+        background: bool,
+        protocol: Protocol,
+    ) -> None:
+        self.current: Synchronizer | None = None
+        self.token = token
+        self.statuses: Hub[Status] = Hub(self.status)
+        self.api = AccountApi(
+            backend.transport, base_url, self.headers, ours=protocol.name == "sync"
+        )
+        self._backend = backend
+        self._registry = registry
+        self._base_url = base_url
+        self._interval = interval
+        self._background = background
+        self._protocol = protocol
+        self._relay: asyncio.Task[None] | None = None
+        self._switching = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsubscribe = backend.storage.subscribe(self._on_storage)
+        self._unlisten = backend.environment.subscribe(self._on_signal)
+        self._persistence = Persistence(backend)
+
+    def status(self) -> Status:
+        """How things stand now."""
+        persisted = self._persistence.granted
+        if self.current is None:
+            return Status(online=self._backend.environment.online(), persisted=persisted)
+        return replace(self.current.status(), persisted=persisted)
+
+    async def close(self) -> None:
+        """Stop syncing and follow nothing more; what is pending stays stored."""
+        self._unsubscribe()
+        self._unlisten()
+        for task in self._tasks:
+            task.cancel()
+        async with self._switching:
+            await self._stop()
+        self.statuses.close()
+
+    async def open(self, user_id: str | None) -> None:
+        """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
+        async with self._switching:
+            await self._switch(user_id or await self._stored_user())
+        if self.current is None and self._background:
+            self._spawn(self._finish_sign_out())
+
+    async def sign_in(self, user_id: str, token: str | None) -> None:
+        """Remember who is signed in on this device, and open their data."""
+        async with self._switching:
+            previous = await self._stop()
+            if previous is not None and previous.user_id != user_id:
+                await previous.engine.local.remove_views()
+            self.token = token
+            await self._backend.storage.write(
+                {SESSION_KEY: dump_json({"userId": user_id}), _UNFINISHED_SIGN_OUT: None}
+            )
+            await self._switch(user_id)
+
+    async def sign_out(self, pending: Pending) -> None:
+        """Close and hide the user's data, erase it if it is discarded, end the session."""
+        async with self._switching:
+            await self._backend.storage.write({SESSION_KEY: None, _UNFINISHED_SIGN_OUT: "1"})
+            current = await self._stop()
+            if current is not None:
+                await current.engine.local.remove_views()
+                if pending == "discard":
+                    await current.engine.local.erase()
+            with suppress(SaveError):
+                await self._backend.storage.flush("disk")
+            await self._end_session()
+            self.token = None
+
+    async def _end_session(self) -> None:
+        """End the session on the server; where that fails it is tried again once online."""
+        try:
+            await self.api.call("DELETE", "/api/sessions/current")
+        except TransportError as error:
+            # Where the server knows of no session, there is none to end.
+            if not isinstance(error, ProblemError) or error.status != 401:
+                logger.warning("signed out here; the server will be told later: %s", error)
+                return
+        await self._backend.storage.write({_UNFINISHED_SIGN_OUT: None})
+
+    async def drain(self) -> int:
+        """Send what is pending; returns how many operations are left."""
+        if self.current is None:
+            return 0
+        if self.current.status().pending:
+            await self.current.sync()
+        return self.current.status().pending
+
+    async def _switch(self, user_id: str | None) -> None:
+        if user_id is not None:
+            synchronizer = Synchronizer(
+                self._backend,
+                self._registry,
+                user_id,
+                base_url=self._base_url,
+                headers=self.headers,
+                interval=self._interval,
+                protocol=self._protocol,
+            )
+            [session] = await self._backend.storage.read([SESSION_KEY])
+            if _session_user(session) == user_id:
+                synchronizer.engine.local.session = session
+            await synchronizer.start(background=self._background)
+            self.current = synchronizer
+            self._spawn(self._settle_persistence())
+            self._relay = asyncio.create_task(self._relay_changes(synchronizer))
+        self.statuses.notify()
+
+    async def _settle_persistence(self) -> None:
+        await self._persistence.settle()
+        self.statuses.notify()
+
+    async def _stop(self) -> Synchronizer | None:
+        """Returns what was stopped."""
+        current, self.current = self.current, None
+        if current is not None:
+            await current.stop()
+        if self._relay is not None:
+            self._relay.cancel()
+            self._relay = None
+        self.statuses.notify()
+        return current
+
+    async def _relay_changes(self, synchronizer: Synchronizer) -> None:
+        async for _ in synchronizer.engine.local.changes.follow():
+            self.statuses.notify()
+
+    async def _stored_user(self) -> str | None:
+        [text] = await self._backend.storage.read([SESSION_KEY])
+        return _session_user(text)
+
+    def _on_storage(self, change: StorageChange) -> None:
+        if change.key == SESSION_KEY:
+            self._spawn(self._follow_session(_session_user(change.value)))
+
+    async def _follow_session(self, user_id: str | None) -> None:
+        """Another tab signed somebody in or out."""
+        async with self._switching:
+            if user_id != (None if self.current is None else self.current.user_id):
+                await self._stop()
+                self.token = None
+                await self._switch(user_id)
+
+    def _on_signal(self, name: str) -> None:
+        self.statuses.notify()
+        if name == "online" and self.current is None:
+            self._spawn(self._finish_sign_out())
+
+    async def _finish_sign_out(self) -> None:
+        async with self._switching:
+            [unfinished] = await self._backend.storage.read([_UNFINISHED_SIGN_OUT])
+            if unfinished is not None and self.current is None:
+                await self._end_session()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def headers(self) -> dict[str, str]:
+        """The request headers that say who asks."""
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+
+
+def _session_user(text: str | None) -> str | None:
+    try:
+        user_id = json.loads(text or "null")["userId"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return user_id if is_user_id(user_id) else None
