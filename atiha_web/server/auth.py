@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
 from atiha_web.server.problems import Problem
 
 COOKIE = "__Host-atiha"
+LOOPBACK_COOKIE = "atiha-loopback"
+"""Takes its place where a page came from this very machine without TLS: WebKit keeps no Secure
+cookie there. Nothing of such a page travels over a network."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -33,6 +38,8 @@ def token_of(request: Request) -> str | None:
     if scheme:
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None
     cookie = request.cookies.get(COOKIE)
+    if _is_on_loopback(request):
+        cookie = request.cookies.get(LOOPBACK_COOKIE, cookie)
     if cookie and request.method not in _SAFE_METHODS and not is_same_origin(request):
         raise Problem(
             403,
@@ -81,13 +88,35 @@ def require_owner(caller: Caller | None, user_id: str) -> Caller:
     return caller
 
 
-def set_cookie(response: Response, token: str, seconds: int) -> None:
+def set_cookie(request: Request, response: Response, token: str, seconds: int) -> None:
     """Hand the token to the browser, out of reach of scripts."""
+    # That nobody ended TLS before us is the browser's own word: a proxy may replace the host.
+    open_page = request.headers.get("origin") == f"http://{request.headers.get('host')}"
+    secure = not (open_page and _is_on_loopback(request))
     response.set_cookie(
-        COOKIE, token, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax"
+        COOKIE if secure else LOOPBACK_COOKIE,
+        token,
+        max_age=seconds,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
     )
 
 
-def delete_cookie(response: Response) -> None:
+def delete_cookie(request: Request, response: Response) -> None:
     """Have the browser forget it."""
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    if _is_on_loopback(request):
+        response.delete_cookie(LOOPBACK_COOKIE, path="/", httponly=True, samesite="lax")
+
+
+def _is_on_loopback(request: Request) -> bool:
+    """Whether this came without TLS to an address that no other machine reaches."""
+    if request.url.scheme != "http":
+        return False
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -60,12 +60,14 @@ def accounts_router(desk: Desk) -> APIRouter:
     return routes
 
 
-async def _signed_in(desk: Desk, user: User, asked: Credentials, status: int) -> Response:
+async def _signed_in(
+    desk: Desk, request: Request, user: User, asked: Credentials, status: int
+) -> Response:
     token = await desk.accounts.issue_token(user.id)
     in_body = asked.session == "token"
     reply = _json(SignedIn(user=user, token=token if in_body else None), status)
     if not in_body:
-        set_cookie(reply, token, int(TOKEN_LIFE.total_seconds()))
+        set_cookie(request, reply, token, int(TOKEN_LIFE.total_seconds()))
     return reply
 
 
@@ -85,7 +87,7 @@ def _add_sessions(routes: APIRouter, desk: Desk) -> None:
         refuse_foreign_page(request)
         asked = await read_model(request, Registration)
         user = await desk.register(asked.email, asked.name, asked.password)
-        return await _signed_in(desk, user, asked, 201)
+        return await _signed_in(desk, request, user, asked, 201)
 
     @routes.post(
         "/sessions",
@@ -103,7 +105,7 @@ def _add_sessions(routes: APIRouter, desk: Desk) -> None:
         user = await desk.check(asked.email, asked.password, request)
         if user is None:
             raise Problem(401, "wrong_credentials", "The e-mail address or the password is wrong.")
-        return await _signed_in(desk, user, asked, 200)
+        return await _signed_in(desk, request, user, asked, 200)
 
     @routes.delete(
         "/sessions/current",
@@ -115,7 +117,7 @@ def _add_sessions(routes: APIRouter, desk: Desk) -> None:
         require(await desk.caller(request))
         await desk.accounts.revoke(token_of(request) or "")
         reply = Response(status_code=204)
-        delete_cookie(reply)
+        delete_cookie(request, reply)
         return reply
 
 

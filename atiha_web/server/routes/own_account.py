@@ -219,7 +219,7 @@ def _add_changing(routes: APIRouter, desk: Desk, office: _Office) -> None:
         await desk.confirm(await desk.get(user_id), asked.password, request)
         await desk.accounts.delete(user_id)
         reply = Response(status_code=204)
-        delete_cookie(reply)
+        delete_cookie(request, reply)
         return reply
 
 
