@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -298,6 +298,7 @@ class Registry(Mapping[str, Collection]):
         return {name: collection.schema for name, collection in self._collections.items()}
 
 
+@lru_cache(maxsize=256)
 def iso(timestamp: str) -> str:
     """The wall-clock part of a timestamp as Prisma writes dates: ``2025-01-06T12:00:00.000Z``."""
     return _iso(hlc.to_datetime(timestamp))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,17 +22,24 @@ from atiha_web.sync.statements import state_call, state_record
 from atiha_web.sync.tabs import TabFollower
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Write:
     """A write that was accepted: it is in local storage and will reach the server.
 
-    ``operation`` is ``None`` where nothing had to change; ``record`` is the entry as it reads
-    now, ``None`` after a removal.
+    ``operation`` is ``None`` where nothing had to change.
     """
 
     operation: Operation | None
-    record: BaseModel | None
+    _read: Callable[[], BaseModel | None]
     _engine: Engine
+
+    @cached_property
+    def record(self) -> BaseModel | None:
+        """The entry as it read after this write, ``None`` after a removal.
+
+        Made when first asked for: most writes are of no further interest to who made them.
+        """
+        return self._read()
 
     async def saved(self, level: Level = "server") -> None:
         """Return once the write survives what ``level`` names: ``local``, ``disk``, ``server``.
@@ -145,7 +153,7 @@ class Engine:
                 declared, local.memory, self._next_id(), key, data, tick=local.clock.tick, kind=kind
             )
             await local.accept(operation)
-            return Write(operation, self.entry(collection, key), self)
+            return self.done(operation, collection, key)
 
     async def queue(self, call: Call, data: Mapping[str, Any]) -> Write:
         """Put a call of an endpoint without a declared collection into the journal.
@@ -160,7 +168,15 @@ class Engine:
             local.check_open()
             operation = state_call(local.memory, self._next_id(), call, data, tick=local.clock.tick)
             await local.accept(operation)
-            return Write(operation, None, self)
+            return Write(operation, lambda: None, self)
+
+    def done(self, operation: Operation | None, collection: str, key: str) -> Write:
+        """The result of a write to a record, which is as it should be now."""
+        state = self.view(collection).get(key)
+        if state is None:
+            return Write(operation, lambda: None, self)
+        declared, user_id = self.local.registry[collection], self.local.user_id
+        return Write(operation, lambda: declared.entry(user_id, key, state), self)
 
     def _next_id(self) -> str:
         self._numbers += 1

@@ -343,6 +343,11 @@ def _page_rows(text: str | None, expected: int) -> list[tuple[RecordKey, Row]] |
 
 async def write_views(storage: Storage, changes: Mapping[str, str | None]) -> None:
     """Write views; one that cannot be written is removed, never an error."""
+    if not changes:
+        return
+    with suppress(StorageError):
+        await storage.write(changes)
+        return
     for key, text in changes.items():
         try:
             await storage.write({key: text})

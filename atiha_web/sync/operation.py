@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -86,6 +87,7 @@ def is_operation_id(text: object) -> bool:
     return isinstance(text, str) and _OPERATION_ID.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=256)
 def record_id(user_id: str, collection: str, key: str) -> str:
     """The id of a record: a UUID (version 5) of user, collection and key.
 

@@ -6,8 +6,11 @@ so that a write costs one new entry and a join, however long the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate, compress, islice
+from operator import is_not
+from typing import Generic, TypeVar
 
 from atiha_web.collections import Collection, Registry, iso
 from atiha_web.sync.calls import call_of, seed_data
@@ -18,6 +21,7 @@ from atiha_web.sync.replica import Replica
 
 MAX_ENTRIES = 50
 MAX_BYTES = 16 * 1024
+T = TypeVar("T")
 
 
 class StoredViews:
@@ -29,8 +33,13 @@ class StoredViews:
         self.shows_queue = True
         """Whether the queue's key is ours to write."""
         self._written: dict[str, str | None] = {}
-        self._entries: dict[str, dict[str, tuple[State, str]]] = {}
-        self._queued: dict[str, tuple[Operation, str]] = {}
+        self._entries = {
+            name: _Rendered(self._entry_of(collection))
+            for name, collection in replica.registry.items()
+        }
+        self._queued = _Rendered(self._seed_shape)
+        self._queue_text = ""
+        self._queue_of = (-1, 0)
 
     def forget_written(self) -> None:
         """What storage holds is unknown: render everything again."""
@@ -56,32 +65,26 @@ class StoredViews:
         return [*map(self._names.view, self._replica.registry), QUEUE_KEY]
 
     def _list(self, collection: Collection) -> str | None:
-        view = self._replica.views[collection.name]
-        old = self._entries.get(collection.name, {})
-        kept: dict[str, tuple[State, str]] = {}
-        for key in islice(view, MAX_ENTRIES):
-            state = view[key]
-            entry = old.get(key)
-            if entry is None or entry[0] is not state:
-                entry = (state, dump_json(collection.row(self._names.user_id, key, state)))
-            kept[key] = entry
-        self._entries[collection.name] = kept
-        texts = [text for _, text in kept.values()]
+        newest = self._replica.views[collection.name].newest(MAX_ENTRIES)
+        texts = self._entries[collection.name].texts(newest)
         if collection.single:
             return texts[0] if texts else None
         return _array(texts)
 
-    def _queue(self) -> str | None:
-        kept: dict[str, tuple[Operation, str]] = {}
-        for name, operation in islice(self._replica.pending.items(), MAX_ENTRIES):
-            entry = self._queued.get(name)
-            if entry is None or entry[0] is not operation:
-                entry = (operation, dump_json(self._seed_shape(operation)))
-            kept[name] = entry
-        self._queued = kept
-        return _array([text for _, text in kept.values()])
+    def _queue(self) -> str:
+        pending = self._replica.pending
+        # While none goes, a new operation behind the oldest ones changes nothing here.
+        queue_of = (self._replica.departures, min(len(pending), MAX_ENTRIES))
+        if queue_of != self._queue_of:
+            self._queue_of = queue_of
+            oldest = dict(islice(pending.items(), MAX_ENTRIES))
+            self._queue_text = _array(self._queued.texts(oldest))
+        return self._queue_text
 
-    def _seed_shape(self, operation: Operation) -> dict[str, object]:
+    def _entry_of(self, collection: Collection) -> Callable[[str, State], object]:
+        return lambda key, state: collection.row(self._names.user_id, key, state)
+
+    def _seed_shape(self, _: str, operation: Operation) -> dict[str, object]:
         return seed_operation(operation, self._replica.registry, self._names.user_id)
 
 
@@ -98,13 +101,39 @@ def seed_operation(operation: Operation, registry: Registry, user_id: str) -> di
     }
 
 
-def _array(texts: list[str]) -> str:
-    """A JSON array of as many leading ``texts`` as fit, at least one."""
-    kept: list[str] = []
-    size = 1
-    for text in texts:
-        size += 1 + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
-        if kept and size > MAX_BYTES:
-            break
-        kept.append(text)
-    return f"[{','.join(kept)}]"
+class _Rendered(Generic[T]):
+    """JSON texts by name, each made anew only where its name stands for another object."""
+
+    def __init__(self, shape: Callable[[str, T], object]) -> None:
+        self._shape = shape
+        self._items: dict[str, T] = {}
+        self._texts: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+
+    def texts(self, wanted: Mapping[str, T]) -> list[str]:
+        """As many leading texts of ``wanted`` as fit into an array, at least one."""
+        # Every write comes here: fifty entries are compared without a step of Python for each.
+        others = map(is_not, map(self._items.get, wanted), wanted.values())
+        for name in list(compress(wanted, others)):
+            self._render(name, wanted[name])
+        if len(self._items) > 2 * MAX_ENTRIES:
+            self._forget_all_but(wanted)
+        # Each with the comma or bracket before it.
+        ends = list(accumulate(map(self._sizes.__getitem__, wanted)))
+        fitting = bisect_right(ends, MAX_BYTES - 1)
+        return [*map(self._texts.__getitem__, islice(wanted, max(fitting, 1)))]
+
+    def _render(self, name: str, item: T) -> None:
+        text = dump_json(self._shape(name, item))
+        self._items[name] = item
+        self._texts[name] = text
+        self._sizes[name] = 1 + len(text.encode("utf-8", "surrogatepass"))
+
+    def _forget_all_but(self, names: Iterable[str]) -> None:
+        self._items = {name: self._items[name] for name in names}
+        self._texts = {name: self._texts[name] for name in names}
+        self._sizes = {name: self._sizes[name] for name in names}
+
+
+def _array(texts: Iterable[str]) -> str:
+    return f"[{','.join(texts)}]"

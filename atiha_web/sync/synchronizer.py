@@ -139,7 +139,7 @@ class Synchronizer:
 
     def nothing_to_change(self, collection: str, key: str) -> Write:
         """The result of a write that would have changed nothing."""
-        return Write(None, self.engine.entry(collection, key), self.engine)
+        return self.engine.done(None, collection, key)
 
     def is_live(self, collection: str, key: str) -> bool:
         """Whether the view holds a live record under ``key``."""
