@@ -38,8 +38,10 @@ def token_of(request: Request) -> str | None:
     if scheme:
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None
     cookie = request.cookies.get(COOKIE)
-    if _is_on_loopback(request):
-        cookie = request.cookies.get(LOOPBACK_COOKIE, cookie)
+    if cookie is None and _is_on_loopback(request):
+        # Only where the guarded one is not there: a proxy that hides the host from us must not
+        # let a neighbouring subdomain replace it.
+        cookie = request.cookies.get(LOOPBACK_COOKIE)
     if cookie and request.method not in _SAFE_METHODS and not is_same_origin(request):
         raise Problem(
             403,
@@ -93,6 +95,8 @@ def set_cookie(request: Request, response: Response, token: str, seconds: int) -
     # That nobody ended TLS before us is the browser's own word: a proxy may replace the host.
     open_page = request.headers.get("origin") == f"http://{request.headers.get('host')}"
     secure = not (open_page and _is_on_loopback(request))
+    if not secure:
+        response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
     response.set_cookie(
         COOKIE if secure else LOOPBACK_COOKIE,
         token,
