@@ -124,11 +124,12 @@ class LocalReplica:
             for name, number in opened.schemas.items()
             if name in self.registry and number < self.registry[name].schema
         }
-        for record, row in opened.base.rows.items():
+        rows = opened.base.rows if older else {}
+        for record, row in rows.items():
             if record.collection in older:
                 number = opened.schemas[record.collection]
                 state = self.registry.state(record.collection, row.state, number)
-                opened.base.rows[record] = replace(row, state=state)
+                opened.base.rows[record] = row._replace(state=state)
 
     def close(self) -> None:
         """Accept nothing more; everything pending stays in storage. Idempotent."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter, itemgetter
 from typing import TypeVar
 
 from atiha_web.backends.base import Storage
@@ -162,13 +163,13 @@ class LocalStore:
         for name, text in zip(names, texts, strict=True):
             rows = _page_rows(text, manifest.pages[name])
             whole &= rows is not None
-            for record, row in rows or ():
-                opened.base.rows[record] = row
             if rows is not None:
-                self._table.loaded(name, manifest.pages[name], [record for record, _ in rows])
+                opened.base.rows.update(rows)
+                records = list(map(itemgetter(0), rows))
+                self._table.loaded(name, manifest.pages[name], records)
             await asyncio.sleep(0)
         opened.base.digest = manifest.digest
-        opened.base.newest = max((row.version for row in opened.base.rows.values()), default=0)
+        opened.base.newest = max(map(attrgetter("version"), opened.base.rows.values()), default=0)
         return whole
 
     async def _decode(

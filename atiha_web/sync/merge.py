@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from atiha_web.errors import InvalidDataError
 
@@ -29,8 +28,7 @@ _FLOOR = ""
 """The field name under which a per-field state remembers that it was once deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What is known of a record: the newest timestamp, and its data (``None``: deleted)."""
 
     timestamp: str

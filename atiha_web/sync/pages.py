@@ -10,6 +10,8 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
 from typing import Any
 
 from atiha_web.sync.merge import State
@@ -18,6 +20,10 @@ from atiha_web.sync.replica import Base, Row
 
 PAGE_UNITS = 64 * 1024
 FORMAT = 1
+
+_RECORD = partial(tuple.__new__, RecordKey)
+_STATE = partial(tuple.__new__, State)
+_ROW = partial(tuple.__new__, Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +79,16 @@ def decode_page(text: str) -> list[tuple[RecordKey, Row]]:
         ValueError: the page is not what this module writes.
     """
     try:
-        return [
-            (RecordKey(collection, key), Row(version, State(timestamp, data)))
-            for collection, rows in json.loads(text).items()
-            for key, version, timestamp, data in rows
-        ]
+        found: list[tuple[RecordKey, Row]] = []
+        for collection, rows in json.loads(text).items():
+            # Columns: thousands of rows are made when a page opens, here without Python's steps.
+            keys, versions, timestamps, data = zip(*rows, strict=True)
+            records = map(_RECORD, zip(repeat(collection), keys))
+            states = map(_STATE, zip(timestamps, data, strict=True))
+            found += zip(records, map(_ROW, zip(versions, states, strict=True)), strict=True)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"not a page of base: {text!r:.60}") from error
+    return found
 
 
 def encode_page(rows: Iterable[tuple[RecordKey, Row]]) -> str:
@@ -96,6 +105,7 @@ class PageTable:
 
     def __init__(self) -> None:
         self.checksums: dict[str, int] = {}
+        self._loaded: list[tuple[str, Iterable[RecordKey]]] = []
         self._records: dict[str, set[RecordKey]] = {}
         self._page_of: dict[RecordKey, str] = {}
         self._homeless: set[RecordKey] = set()
@@ -110,13 +120,19 @@ class PageTable:
     def loaded(self, page: str, page_checksum: int, records: Iterable[RecordKey]) -> None:
         """Storage holds ``records`` on ``page``."""
         self.checksums[page] = page_checksum
-        self._records[page] = set(records)
-        for record in self._records[page]:
-            self._page_of[record] = page
+        self._loaded.append((page, records))
         self._open = page
+
+    def _take_in(self) -> None:
+        """Learn what was loaded; only who writes pages needs to know, not who opens them."""
+        for page, records in self._loaded:
+            self._records[page] = set(records)
+            self._page_of |= dict.fromkeys(self._records[page], page)
+        self._loaded.clear()
 
     def touch(self, records: Iterable[RecordKey]) -> None:
         """These rows changed."""
+        self._take_in()
         for record in records:
             page = self._page_of.get(record)
             if page is None:
@@ -126,6 +142,7 @@ class PageTable:
 
     def touch_all(self, base: Base) -> None:
         """Nothing of what storage holds may be relied on."""
+        self._take_in()
         self._dirty.update(self._records)
         self.touch(base.rows)
 
@@ -134,6 +151,7 @@ class PageTable:
 
         Takes one name from ``new_name`` for each page written.
         """
+        self._take_in()
         names = iter(new_name)
         replaced = set(self._dirty)
         if self._homeless and self._open is not None:
@@ -147,6 +165,7 @@ class PageTable:
             page = next(names)
             texts[page] = text
             self.loaded(page, checksum(text), records)
+        self._take_in()
         self._homeless.clear()
         self._dirty.clear()
         if self._open not in self._records:

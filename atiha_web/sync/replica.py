@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
+from typing import NamedTuple
 
 from atiha_web.collections import Registry
 from atiha_web.sync.digest import EMPTY, row_digest
@@ -19,6 +21,7 @@ from atiha_web.sync.protocol import Change
 from atiha_web.sync.resolution import MERGED, Resolution
 
 _FALLBACK = LastWriteWins()
+_TIMESTAMP = attrgetter("timestamp")
 
 
 def policy_of(registry: Registry, collection: str) -> MergePolicy:
@@ -26,8 +29,7 @@ def policy_of(registry: Registry, collection: str) -> MergePolicy:
     return registry[collection].policy if collection in registry else _FALLBACK
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of the server: its version and state."""
 
     version: int
@@ -111,7 +113,7 @@ class CollectionView(Mapping[str, State]):
         """Replace everything at once: one sort instead of many insertions."""
         self.generation += 1
         self._states = states
-        self._order = sorted((state.timestamp, key) for key, state in states.items())
+        self._order = sorted(zip(map(_TIMESTAMP, states.values()), states, strict=True))
 
     def set(self, key: str, state: State | None) -> bool:
         """Put, replace or (``None``) take away one record; tells whether anything changed."""
@@ -157,9 +159,9 @@ class Replica:
         """Put another base under the pending operations and rebuild every view."""
         self.base = base
         states: dict[str, dict[str, State]] = {name: {} for name in self.views}
-        for record, row in base.rows.items():
-            if row.state.data is not None and record.collection in states:
-                states[record.collection][record.key] = row.state
+        for (collection, key), (_, state) in base.rows.items():
+            if state.data is not None and collection in states:
+                states[collection][key] = state
         for name, view in self.views.items():
             view.load(states[name])
         self.refresh(self._by_record)
