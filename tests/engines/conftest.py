@@ -17,6 +17,7 @@ from atiha_web.testing.server import ContractServer
 from demo.assets import build
 from tests.engines.engines import ENGINES, Engine
 from tests.engines.origin import Origin
+from tests.engines.webkit import Seen
 from tests.server.fixtures import postgres
 
 __all__ = ["postgres"]
@@ -46,11 +47,16 @@ def engine(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Engin
 
 
 @pytest.fixture(scope="session")
-def report(engine: Engine, page_url: str) -> dict[str, Any]:
+def seen(engine: Engine, page_url: str) -> Seen:
+    """What one browser showed."""
+    return engine.visit(page_url)
+
+
+@pytest.fixture(scope="session")
+def report(engine: Engine, seen: Seen) -> dict[str, Any]:
     """What the page found in one browser: `checks` and `measured`."""
-    title, text = engine.visit(page_url)
-    assert title == "done", text
-    found: dict[str, Any] = json.loads(text)
+    assert seen.title == "done", seen.report
+    found: dict[str, Any] = json.loads(seen.report)
     print(f"{engine.name}: {json.dumps(found['measured'], ensure_ascii=False)}")  # noqa: T201
     return found
 

@@ -1,4 +1,4 @@
-"""The browsers beside Chromium: what they need on this machine, and how a page is opened in them."""
+"""The browsers beside Chromium: what they need here, and how a page is opened in them."""
 
 import json
 import shutil
@@ -9,13 +9,14 @@ from pathlib import Path
 
 from demo.assets import fetch, pins
 from tests.engines import webkit
+from tests.engines.webkit import Seen
 
 HERE = Path(__file__).parent
 PATIENCE = 240
 """Seconds for everything in one browser, on a machine that is busy with much else."""
 NODE_PACKAGES = ("package.json", "package-lock.json")
 
-Visit = Callable[[str], tuple[str, str]]
+Visit = Callable[[str], Seen]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Engine:
         name: What people call it.
         packages: What brings it, on Debian.
         missing: What of it is not installed.
-        visit: Opens the page of the checks at a URL, then the demo; returns the page's last title
-            and its report.
+        visit: Opens the page of the checks at a URL, then the demo.
     """
 
     name: str
@@ -49,7 +49,7 @@ def _missing_firefox() -> list[str]:
     return [name for name in ("firefox-esr", "node") if shutil.which(name) is None]
 
 
-def _visit_firefox(url: str) -> tuple[str, str]:
+def _visit_firefox(url: str) -> Seen:
     command = ["node", HERE / "firefox.mjs", _node_packages(), shutil.which("firefox-esr"), url]
     ended = subprocess.run(
         [*map(str, command), f"{PATIENCE}"],
@@ -60,8 +60,7 @@ def _visit_firefox(url: str) -> tuple[str, str]:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    said = json.loads(ended.stdout)
-    return said["title"], said["report"]
+    return Seen(**json.loads(ended.stdout))
 
 
 def _node_packages() -> Path:
@@ -73,7 +72,9 @@ def _node_packages() -> Path:
             for file in files:
                 shutil.copy2(file, folder)
             options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-            subprocess.run(["npm", "ci", *options], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["npm", "ci", *options], cwd=folder, check=True, stdout=subprocess.DEVNULL
+            )
     return final
 
 
@@ -88,7 +89,7 @@ def _missing_webkit() -> list[str]:
     return missing if _mini_browser() else [*missing, "MiniBrowser"]
 
 
-def _visit_webkit(url: str) -> tuple[str, str]:
+def _visit_webkit(url: str) -> Seen:
     executable, driver = _mini_browser(), shutil.which("WebKitWebDriver")
     assert executable is not None
     assert driver is not None

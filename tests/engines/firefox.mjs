@@ -23,8 +23,7 @@ const end = Date.now() + 1000 * seconds;
 
 async function until(page, question, wanted) {
   let answer = await page.evaluate(question);
-  while (!wanted(answer)) {
-    if (Date.now() > end) throw new Error(await page.evaluate("document.body.innerText"));
+  while (!wanted(answer) && Date.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     answer = await page.evaluate(question);
   }
@@ -43,8 +42,8 @@ try {
   const title = await until(page, "document.title", (title) => /^(done|failed)$/.test(title));
   const report = await page.evaluate("document.getElementById('report').textContent");
   await page.goto(new URL("/", url).href);
-  await until(page, "document.getElementById('skeleton') === null", (started) => started);
-  console.log(JSON.stringify({ title, report }));
+  const demo = await until(page, "document.getElementById('skeleton') === null", Boolean);
+  console.log(JSON.stringify({ title, report, demo }));
 } finally {
   await browser.close();
 }

@@ -1,4 +1,4 @@
-"""The origin of the page of the checks: the page, the demo, the API, and a switch to turn it off."""
+"""The origin of the page of the checks: page, demo and API, and a switch that turns it off."""
 
 import threading
 from contextlib import ExitStack

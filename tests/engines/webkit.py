@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from selenium.webdriver import WebKitGTK
@@ -17,7 +17,21 @@ from selenium.webdriver.webkitgtk.service import Service
 STARTED = "return document.getElementById('skeleton') === null"
 
 
-def visit(executable: Path, driver: str, url: str, seconds: float) -> tuple[str, str]:
+class Seen(NamedTuple):
+    """What a browser showed.
+
+    Attributes:
+        title: The last title of the page of the checks: "done", or else it is not.
+        report: What that page says it found, or how far it got.
+        demo: Whether the demo started.
+    """
+
+    title: str
+    report: str
+    demo: bool
+
+
+def visit(executable: Path, driver: str, url: str, seconds: float) -> Seen:
     """Open the page of the checks, then the demo.
 
     Args:
@@ -25,12 +39,6 @@ def visit(executable: Path, driver: str, url: str, seconds: float) -> tuple[str,
         driver: WebKitWebDriver.
         url: The page of the checks.
         seconds: When to give up.
-
-    Returns:
-        The page's last title and its report.
-
-    Raises:
-        TimeoutError: It took too long; the message is what the page said.
     """
     with _display() as display, _browser(executable, driver, display) as browser:
         end = time.monotonic() + seconds
@@ -38,14 +46,12 @@ def visit(executable: Path, driver: str, url: str, seconds: float) -> tuple[str,
         title = _until(browser, "return document.title", ("done", "failed").__contains__, end)
         report = browser.execute_script("return document.getElementById('report').textContent")
         browser.get(urljoin(url, "/"))
-        _until(browser, STARTED, bool, end)
-    return title, report
+        demo = _until(browser, STARTED, bool, end)
+    return Seen(title, report, demo)
 
 
 def _until(browser: WebKitGTK, question: str, wanted: Callable[[Any], bool], end: float) -> Any:
-    while not wanted(answer := browser.execute_script(question)):
-        if time.monotonic() > end:
-            raise TimeoutError(browser.execute_script("return document.body.innerText"))
+    while not wanted(answer := browser.execute_script(question)) and time.monotonic() < end:
         time.sleep(0.1)
     return answer
 
@@ -76,7 +82,7 @@ def _browser(executable: Path, driver: str, display: str) -> Iterator[WebKitGTK]
 def _display() -> Iterator[str]:
     """An X server without a screen; yields its name, such as `:99`."""
     reading, writing = os.pipe()
-    with open(reading, encoding="ascii") as number:
+    with os.fdopen(reading, encoding="ascii") as number:
         server = subprocess.Popen(
             ["Xvfb", "-displayfd", f"{writing}", "-screen", "0", "1280x800x24"],
             pass_fds=[writing],

@@ -62,3 +62,13 @@ def test_without_python_the_command_says_what_to_install(tmp_path: Path, few_too
     ended = run(str(copy / "demo/run"), PATH=str(few_tools))
     assert ended.returncode == 1
     assert ended.stderr.startswith("Python 3.11 or later")
+
+
+def test_ci_demands_every_browser(tmp_path: Path) -> None:
+    for name in (".ci/run", "tests/run"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    shutil.copy2(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "tests/run").write_text("#!/bin/sh\necho engines: $ATIHA_ENGINES\n")
+    (tmp_path / "tests/run").chmod(0o755)
+    ended = run(str(tmp_path / ".ci/run"), ATIHA_ENGINES="")
+    assert ended.stdout == "engines: all\n"

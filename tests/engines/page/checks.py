@@ -8,21 +8,22 @@ import json
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import js
-import measures
-import scenarios
-from page_harness import PageNetwork, PageOrigin, PageWorld
 from pyodide.ffi import can_run_sync
 
 import atiha_web
+import measures
+import scenarios
 from atiha_web.testing.contracts import (
     ENVIRONMENT_CHECKS,
     QUOTA_CHECKS,
     STORAGE_CHECKS,
     TRANSPORT_CHECKS,
 )
+from page_harness import PageNetwork, PageOrigin, PageWorld
 
 PATIENCE = 30.0
 """Seconds until a check is given up."""
@@ -54,17 +55,16 @@ async def run(options_json: str) -> str:
 
 def all_checks(options: dict[str, Any]) -> Iterable[tuple[str, Check]]:
     """Names and checks."""
-    for check in STORAGE_CHECKS:
-        yield f"storage-{check.__name__}", with_documents(check, PageOrigin)
-    for check in QUOTA_CHECKS:
-        yield f"quota-{check.__name__}", with_documents(check, PageOrigin)
-    for check in ENVIRONMENT_CHECKS:
-        yield f"environment-{check.__name__}", with_documents(check, PageWorld)
-    for check in TRANSPORT_CHECKS:
-        yield (
-            f"transport-{check.__name__}",
-            with_documents(check, lambda: PageNetwork(options["contract"], options["dead"])),
-        )
+    network = partial(PageNetwork, options["contract"], options["dead"])
+    contracts: list[tuple[str, Iterable[Any], Callable[[], Any]]] = [
+        ("storage", STORAGE_CHECKS, PageOrigin),
+        ("quota", QUOTA_CHECKS, PageOrigin),
+        ("environment", ENVIRONMENT_CHECKS, PageWorld),
+        ("transport", TRANSPORT_CHECKS, network),
+    ]
+    for kind, checks, documents in contracts:
+        for check in checks:
+            yield f"{kind}-{check.__name__}", with_documents(check, documents)
     for scenario in scenarios.named(options["control"], emulation="emulation" in options):
         yield f"scenario-{scenario.__name__}", scenario
 
@@ -82,8 +82,8 @@ def with_documents(check: Callable[[Any], Awaitable[None]], documents: Callable[
 async def failure(check: Check) -> str | None:
     """What went wrong, if anything did."""
     try:
-        await empty_storage()
         async with asyncio.timeout(PATIENCE):
+            await empty_storage()
             await check()
     except Exception:  # noqa: BLE001 - whatever it is, it is told and the next check runs
         return traceback.format_exc()
@@ -96,9 +96,8 @@ async def empty_storage() -> None:
     deleted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     js_deletion = js.indexedDB.deleteDatabase(DATABASE)
     js_deletion.onsuccess = lambda _: deleted.set_result(None)
-    js_deletion.onerror = js_deletion.onblocked = lambda event: deleted.set_exception(
-        RuntimeError(f"the check before left its database: {event.type}")
-    )
+    # Where the check before is still closing it, the browser waits for that.
+    js_deletion.onerror = lambda _: deleted.set_exception(RuntimeError(js_deletion.error.message))
     await deleted
 
 

@@ -58,8 +58,10 @@ export async function outlives() {
   return (await fetch("last?outlives")).status === 200;
 }
 
-// "granted" or "refused" by the browser itself, "asks" where it waits for the person's answer.
+// "granted" or "refused" by the browser itself, "asks" where it waits for the person's answer,
+// "unknown" where it has no word for it.
 export async function persistence() {
+  if (!navigator.storage) return "unknown";
   const answer = navigator.storage.persist().then((kept) => (kept ? "granted" : "refused"));
   const patience = new Promise((resolve) => setTimeout(resolve, 1000, "asks"));
   return Promise.race([answer, patience]);

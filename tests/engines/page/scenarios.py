@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import js
-import measures
-from page_harness import Documents, override
 from pyodide.http import pyfetch
 
 import atiha_web
+import measures
 from atiha_web import Client, Status, SyncConfig
 from atiha_web.testing.contracts.expect import Heard, equal
+from page_harness import Documents, override
 
 PASSWORD = "correct horse battery"
 MANY = 100
