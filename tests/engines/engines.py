@@ -12,7 +12,7 @@ from tests.engines import webkit
 from tests.engines.webkit import Seen
 
 HERE = Path(__file__).parent
-PATIENCE = 240
+PATIENCE = 300
 """Seconds for everything in one browser, on a machine that is busy with much else."""
 NODE_PACKAGES = ("package.json", "package-lock.json")
 
