@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -84,9 +85,13 @@ def app_url(origin_server: OriginServer, site: Site, sync_route: SyncRoute) -> s
         ("/elsewhere", "text/html", b"<!doctype html>"),
     ):
         response = Response(200, body, {"Content-Type": kind})
-        origin_server.routes["GET", path] = lambda _, response=response: response
+        origin_server.routes["GET", path] = partial(_same, response)
     origin_server.routes["POST", "/api/users/ann/sync"] = sync_route
     return f"{origin_server.url}/app"
+
+
+def _same(response: Response, _: Request) -> Response:
+    return response
 
 
 @pytest.fixture
