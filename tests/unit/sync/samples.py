@@ -1,11 +1,12 @@
 """What the engine's tests share: a collection of an app, and small makers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import Field
 
+from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.collections import Collection
 from atiha_web.models import AtihaModel
 from atiha_web.sync import hlc
@@ -67,3 +68,22 @@ def rating(tab: Synchronizer, key: str) -> int | None:
 def queue_of(tab: Synchronizer) -> int:
     """How many operations a tab has pending."""
     return tab.status().pending
+
+
+class CrashError(Exception):
+    """The browser dies here."""
+
+
+class CrashingStorage(MemoryStorage):
+    """Dies at the ``after``-th change of a key: that one is not made."""
+
+    def __init__(self, origin: MemoryOrigin, after: int) -> None:
+        super().__init__(origin)
+        self.left = after
+
+    async def write(self, changes: Mapping[str, str | None]) -> None:
+        for key, value in changes.items():
+            if self.left == 0:
+                raise CrashError
+            self.left -= 1
+            await super().write({key: value})

@@ -16,7 +16,7 @@ from atiha_web.sync.protocols import Protocol, ProtocolName
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock
 from tests.plain_rest import PlainRest
-from tests.unit.sync.samples import NOW, turns
+from tests.unit.sync.samples import NOW, CrashError, CrashingStorage, turns
 
 RATINGS = "/api/users/ann/ratings"
 PROTOCOLS: list[ProtocolName] = ["sync", "rest"]
@@ -287,25 +287,6 @@ async def test_room_is_made_by_giving_up_cached_lists(device: Device) -> None:
     tab = await device.open()
     assert tab.status().pending == 30
     await tab.stop()
-
-
-class CrashError(Exception):
-    """The browser dies here."""
-
-
-class CrashingStorage(MemoryStorage):
-    """Dies at the ``after``-th change of a key: that one is not made."""
-
-    def __init__(self, origin: MemoryOrigin, after: int) -> None:
-        super().__init__(origin)
-        self.left = after
-
-    async def write(self, changes: Mapping[str, str | None]) -> None:
-        for key, value in changes.items():
-            if self.left == 0:
-                raise CrashError
-            self.left -= 1
-            await super().write({key: value})
 
 
 QUEUE = [
