@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atiha_web import Client, connect
 from atiha_web.errors import SaveError, StorageUnavailableError
-from atiha_web.sync.journal import FORGOTTEN, SESSION_KEY
+from atiha_web.sync.journal import FORGOTTEN, GUEST, HEIR_KEY, SESSION_KEY
 from atiha_web.sync.recovery import MARK_DAYS, is_mirrored, recover
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, answer
 from tests.unit.simulated_mirror import Browser
@@ -40,8 +40,8 @@ def after(stored: Entries, mirrored: Entries, *others: str) -> tuple[Entries, En
 # -- decided without I/O -----------------------------------------------------------------------
 
 
-def test_journal_quarantine_marks_and_session_are_mirrored_and_nothing_else() -> None:
-    mirrored = [J + "1", Q + "1", MARK + "1", SESSION_KEY, f"atiha:%25:j:{W}-1"]
+def test_journal_quarantine_marks_and_whose_they_are_are_mirrored_and_nothing_else() -> None:
+    mirrored = [J + "1", Q + "1", MARK + "1", SESSION_KEY, HEIR_KEY, f"atiha:%25:j:{W}-1"]
     others = ["atiha:ann:m", "atiha:ann:b:1", "atiha_ratings_ann", "atiha_sync_queue", "theme"]
     assert [key for key in mirrored + others if is_mirrored(key)] == mirrored
 
@@ -152,9 +152,13 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     """Opens the app in a page of the browser, for the last signed-in user unless one is named."""
     opened: list[Client] = []
 
-    async def open_(user_id: str | None = "ann", *, opens: bool = True) -> Client:
+    async def open_(
+        user_id: str | None = "ann", *, opens: bool = True, guest: bool = False
+    ) -> Client:
         backend = await browser.backend(opens=opens)
-        opened.append(await connect(backend=backend, user_id=user_id, background=False))
+        opened.append(
+            await connect(backend=backend, user_id=user_id, guest=guest, background=False)
+        )
         return opened[-1]
 
     yield open_
@@ -377,6 +381,31 @@ async def test_one_users_operations_stay_when_another_signs_in(
     for user_id, rating in (("ann", 1), ("bob", 5)):
         page = await open_page(user_id)
         assert (stars(page), page.status.pending) == ({"m1": rating}, 1)
+
+
+async def test_a_guests_operations_survive_a_kill(browser: Browser, open_page: OpenPage) -> None:
+    page = await open_page(None, guest=True)
+    await rate(page, m1=1)
+    browser.kill()
+    page = await open_page(None, guest=True)
+    assert (page.guest_id, stars(page), page.status.pending) == (GUEST, {"m1": 1}, 1)
+
+
+async def test_what_was_a_guests_does_not_come_back_for_the_next_user(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    page = await open_page(None, guest=True)
+    await rate(page, m1=1)
+    browser.reach_disk()
+    ann = await signed_in(page)
+    await rate(page, m2=2)
+    browser.kill()
+    page = await open_page(None, guest=True)
+    assert (page.user_id, stars(page)) == (None, {})
+    await signed_in(page, "bob")
+    assert (stars(page), page.status.pending) == ({}, 0)
+    page = await open_page(ann)
+    assert (stars(page), page.status.pending) == ({"m1": 1, "m2": 2}, 2)
 
 
 # -- storage that is cleared -------------------------------------------------------------------
