@@ -40,6 +40,7 @@ from atiha_web.models import (
 from atiha_web.services.user_database import UserDatabase
 from atiha_web.services.user_profile import UserProfileService
 from atiha_web.sync.engine import Write
+from atiha_web.sync.journal import GUEST
 from atiha_web.sync.merge import LastWriteWins, MergePolicy, PerField, State, ViewingSessions
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.service import SyncConfig, SyncOperation, SyncService
@@ -48,6 +49,7 @@ from atiha_web.sync.status import Status, SyncReport
 __version__ = "0.1.0"
 
 __all__ = [
+    "GUEST",
     "AtihaError",
     "AtihaModel",
     "Client",

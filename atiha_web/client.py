@@ -21,6 +21,7 @@ from atiha_web.services.user_profile import UserProfileService
 from atiha_web.session import Session
 from atiha_web.sync.engine import Write
 from atiha_web.sync.export import exported
+from atiha_web.sync.journal import GUEST
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.service import SyncService
@@ -33,7 +34,7 @@ _UNFINISHED_SIGN_OUT = "atiha:sign-out"
 
 
 class CollectionReader(Mapping[str, BaseModel]):
-    """One collection of the signed-in user as a Mapping from key to entry, newest first.
+    """One collection of the signed-in user, or the guest, by key, newest first.
 
     Raises:
         NotSignedInError: nobody is signed in at the time of reading.
@@ -44,16 +45,16 @@ class CollectionReader(Mapping[str, BaseModel]):
         self._name = name
 
     def __getitem__(self, key: str) -> BaseModel:
-        entry = self._client.signed_in.engine.entry(self._name, key)
+        entry = self._client.opened.engine.entry(self._name, key)
         if entry is None:
             raise KeyError(key)
         return entry
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._client.signed_in.engine.view(self._name)))
+        return iter(list(self._client.opened.engine.view(self._name)))
 
     def __len__(self) -> int:
-        return len(self._client.signed_in.engine.view(self._name))
+        return len(self._client.opened.engine.view(self._name))
 
 
 class Client:
@@ -71,7 +72,7 @@ class Client:
         self._session = session
         self._closed = False
         self.service = SyncService(
-            backend, registry, base_url, headers=session.headers, current=lambda: session.current
+            backend, registry, base_url, headers=session.headers, current=lambda: session.signed_in
         )
         """Values, operations and periodic syncs by cache key, as in the seed."""
         self.profiles = UserProfileService(lambda: session.current)
@@ -81,7 +82,7 @@ class Client:
             sign_in=session.sign_in,
             sign_out=session.sign_out,
             pending=session.drain,
-            current=lambda: session.current,
+            current=lambda: session.signed_in,
             cache=AccountCache(backend.storage),
         )
         """Accounts: register, log in, log out, change, delete."""
@@ -91,7 +92,13 @@ class Client:
     @property
     def user_id(self) -> str | None:
         """Who is signed in on this device; ``None`` for nobody."""
-        return None if self._session.current is None else self._session.current.user_id
+        return None if self._session.signed_in is None else self._session.signed_in.user_id
+
+    @property
+    def guest_id(self) -> str | None:
+        """``GUEST`` while nobody is signed in and the app keeps a guest's data, else ``None``."""
+        current = self._session.current
+        return GUEST if current is not None and current.user_id == GUEST else None
 
     @property
     def status(self) -> Status:
@@ -106,11 +113,24 @@ class Client:
             NotSignedInError: nobody is signed in.
             ClosedError: the client was closed.
         """
+        return self._found(self._session.signed_in)
+
+    @property
+    def opened(self) -> Synchronizer:
+        """The signed-in user's synchronizer, or the guest's, which sends nothing.
+
+        Raises:
+            NotSignedInError: nobody is signed in, and the app keeps no guest's data.
+            ClosedError: the client was closed.
+        """
+        return self._found(self._session.current)
+
+    def _found(self, synchronizer: Synchronizer | None) -> Synchronizer:
         if self._closed:
             raise ClosedError("this client was closed; open a new one with connect()")
-        if self._session.current is None:
+        if synchronizer is None:
             raise NotSignedInError("nobody is signed in: call client.users.login first")
-        return self._session.current
+        return synchronizer
 
     def __getitem__(self, collection: str) -> CollectionReader:
         """A collection of the signed-in user as a Mapping from key to entry.
@@ -167,11 +187,11 @@ class Client:
             StorageFullError: no room; nothing was changed.
             NotSignedInError: nobody is signed in.
         """
-        return await self.signed_in.write(collection, key, dict(data))
+        return await self.opened.write(collection, key, dict(data))
 
     async def delete(self, collection: str, key: str) -> Write:
         """Delete one record of any declared collection; same errors as ``put``."""
-        return await self.signed_in.write(collection, key, None)
+        return await self.opened.write(collection, key, None)
 
     async def sync(self) -> SyncReport:
         """Run one cycle now and return what happened; what failed is in the report.
@@ -214,7 +234,7 @@ class Client:
         Raises:
             NotSignedInError: nobody is signed in.
         """
-        local = self.signed_in.engine.local
+        local = self.opened.engine.local
         return {**exported(local.memory, local.user_id), "problems": list(local.problems)}
 
     async def close(self) -> None:

@@ -44,6 +44,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     collections: Iterable[Collection] = (),
     interval: float = 30.0,
     background: bool = True,
+    guest: bool = False,
     protocol: ProtocolName = "sync",
     update_method: UpdateMethod = "PATCH",
     storage: StorageChoice | None = None,
@@ -62,6 +63,9 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         collections: the app's own, beside the built-in ones.
         interval: seconds between two syncs in the background.
         background: whether to sync by itself; else only ``sync()`` does.
+        guest: whether to keep data for nobody in particular while nobody is signed in, under the
+            user id ``GUEST``. It never leaves the device before somebody signs in; then it is
+            theirs, and what their account has that is newer wins.
         protocol: ``"sync"`` for this package's server; ``"rest"`` for any other one, to which each
             operation is sent as a request of its own.
         update_method: what updates are sent with over REST, ``"PATCH"`` or ``"PUT"``.
@@ -91,6 +95,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
             interval=interval,
             token=token,
             background=background,
+            guest=guest,
             protocol=Protocol(protocol, update_method),
         )
         client = Client(used, registry, server, session)

@@ -13,8 +13,9 @@ from atiha_web.backends.base import Backend, StorageChange
 from atiha_web.collections import Registry
 from atiha_web.errors import ProblemError, SaveError, TransportError
 from atiha_web.services.user_database import AccountApi, Pending
+from atiha_web.sync.guest import GuestAdoption, GuestProtocol
 from atiha_web.sync.hub import Hub
-from atiha_web.sync.journal import SESSION_KEY
+from atiha_web.sync.journal import GUEST, SESSION_KEY
 from atiha_web.sync.operation import dump_json, is_user_id
 from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.protocols import Protocol
@@ -38,9 +39,11 @@ class Session:
         interval: float,
         token: str | None,
         background: bool,
+        guest: bool,
         protocol: Protocol,
     ) -> None:
         self.current: Synchronizer | None = None
+        """Whose data is open: the signed-in user's, or the guest's."""
         self.token = token
         self.statuses: Hub[Status] = Hub(self.status)
         self.api = AccountApi(
@@ -51,6 +54,7 @@ class Session:
         self._base_url = base_url
         self._interval = interval
         self._background = background
+        self._guest = guest
         self._protocol = protocol
         self._relay: asyncio.Task[None] | None = None
         self._switching = asyncio.Lock()
@@ -59,12 +63,19 @@ class Session:
         self._unlisten = backend.environment.subscribe(self._on_signal)
         self._persistence = Persistence(backend)
 
+    @property
+    def signed_in(self) -> Synchronizer | None:
+        """The signed-in user's; ``None`` for nobody, and for a guest."""
+        return None if self.current is None or self.current.user_id == GUEST else self.current
+
     def status(self) -> Status:
         """How things stand now."""
         persisted = self._persistence.granted
         if self.current is None:
             return Status(online=self._backend.environment.online(), persisted=persisted)
-        return replace(self.current.status(), persisted=persisted)
+        status = self.current.status()
+        user_id = None if self.signed_in is None else status.user_id
+        return replace(status, user_id=user_id, persisted=persisted)
 
     async def close(self) -> None:
         """Stop syncing and follow nothing more; what is pending stays stored."""
@@ -80,7 +91,7 @@ class Session:
         """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
         async with self._switching:
             await self._switch(user_id or await self._stored_user())
-        if self.current is None and self._background:
+        if self.signed_in is None and self._background:
             self._spawn(self._finish_sign_out())
 
     async def sign_in(self, user_id: str, token: str | None) -> None:
@@ -100,10 +111,11 @@ class Session:
         async with self._switching:
             await self._backend.storage.write({SESSION_KEY: None, _UNFINISHED_SIGN_OUT: "1"})
             current = await self._stop()
-            if current is not None:
+            if current is not None and current.user_id != GUEST:
                 await current.engine.local.remove_views()
                 if pending == "discard":
                     await current.engine.local.erase()
+            await self._switch(None)
             with suppress(SaveError):
                 await self._backend.storage.flush("disk")
             await self._end_session()
@@ -122,31 +134,54 @@ class Session:
 
     async def drain(self) -> int:
         """Send what is pending; returns how many operations are left."""
-        if self.current is None:
+        current = self.signed_in
+        if current is None:
             return 0
-        if self.current.status().pending:
-            await self.current.sync()
-        return self.current.status().pending
+        if current.status().pending:
+            await current.sync()
+        return current.status().pending
 
     async def _switch(self, user_id: str | None) -> None:
+        """Open the data of ``user_id``, of the guest where there is none and the app keeps one."""
+        adopted = await self._adopt_guest(user_id)
         if user_id is not None:
-            synchronizer = Synchronizer(
-                self._backend,
-                self._registry,
-                user_id,
-                base_url=self._base_url,
-                headers=self.headers,
-                interval=self._interval,
-                protocol=self._protocol,
-            )
-            [session] = await self._backend.storage.read([SESSION_KEY])
-            if _session_user(session) == user_id:
-                synchronizer.engine.local.session = session
-            await synchronizer.start(background=self._background)
-            self.current = synchronizer
-            self._spawn(self._settle_persistence())
-            self._relay = asyncio.create_task(self._relay_changes(synchronizer))
+            await self._open(user_id, self._protocol)
+            if not adopted and self.current is not None:
+                self.current.engine.local.note_problem(
+                    "local storage has no room to take over what was done before signing in; "
+                    "it is tried again at the next start"
+                )
+        elif self._guest and adopted:
+            await self._open(GUEST, GuestProtocol(self._protocol.name))
         self.statuses.notify()
+
+    async def _adopt_guest(self, user_id: str | None) -> bool:
+        if not self._guest:
+            return True
+        resolution = self._protocol.resolution
+        return await GuestAdoption(self._backend, self._registry, resolution).run(user_id)
+
+    async def _open(self, user_id: str, protocol: Protocol) -> None:
+        synchronizer = Synchronizer(
+            self._backend,
+            self._registry,
+            user_id,
+            base_url=self._base_url,
+            headers=self.headers,
+            interval=self._interval,
+            protocol=protocol,
+        )
+        [session] = await self._backend.storage.read([SESSION_KEY])
+        if _session_user(session) == user_id:
+            synchronizer.engine.local.session = session
+        background = self._background and user_id != GUEST
+        await synchronizer.start(background=background)
+        if user_id == GUEST:
+            # Makes no request; from then on the status says why nothing is sent.
+            await synchronizer.sync()
+        self.current = synchronizer
+        self._spawn(self._settle_persistence())
+        self._relay = asyncio.create_task(self._relay_changes(synchronizer))
 
     async def _settle_persistence(self) -> None:
         await self._persistence.settle()
@@ -178,20 +213,20 @@ class Session:
     async def _follow_session(self, user_id: str | None) -> None:
         """Another tab signed somebody in or out."""
         async with self._switching:
-            if user_id != (None if self.current is None else self.current.user_id):
+            if user_id != (None if self.signed_in is None else self.signed_in.user_id):
                 await self._stop()
                 self.token = None
                 await self._switch(user_id)
 
     def _on_signal(self, name: str) -> None:
         self.statuses.notify()
-        if name == "online" and self.current is None:
+        if name == "online" and self.signed_in is None:
             self._spawn(self._finish_sign_out())
 
     async def _finish_sign_out(self) -> None:
         async with self._switching:
             [unfinished] = await self._backend.storage.read([_UNFINISHED_SIGN_OUT])
-            if unfinished is not None and self.current is None:
+            if unfinished is not None and self.signed_in is None:
                 await self._end_session()
 
     def _spawn(self, work: Any) -> None:

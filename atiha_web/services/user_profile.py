@@ -16,16 +16,17 @@ from atiha_web.models import (
     WatchlistEntry,
 )
 from atiha_web.sync.engine import Write
+from atiha_web.sync.journal import GUEST
 from atiha_web.sync.synchronizer import Synchronizer
 
 
 class UserProfileService:
     """Each write is in local storage when the call returns, and on the server soon after.
 
-    ``user_id`` is the signed-in user's; another one raises ``WrongUserError``, nobody signed in
-    ``NotSignedInError``. Writes raise ``InvalidDataError`` on bad data and ``StorageFullError``
-    where there is no room; nothing is changed then. Reads never wait for the network, except the
-    very first on a device.
+    ``user_id`` is the signed-in user's, or ``GUEST`` where the app keeps a guest's data and nobody
+    is signed in. Another one raises ``WrongUserError``, nobody signed in ``NotSignedInError``.
+    Writes raise ``InvalidDataError`` on bad data and ``StorageFullError`` where there is no room;
+    nothing is changed then. Reads never wait for the network, except the very first on a device.
     """
 
     def __init__(self, current: Callable[[], Synchronizer | None]) -> None:
@@ -156,7 +157,7 @@ class UserProfileService:
 
     def _of(self, user_id: str) -> Synchronizer:
         current = self._current()
-        if current is None:
+        if current is None or (current.user_id == GUEST != user_id):
             raise NotSignedInError("nobody is signed in: call client.users.login first")
         if current.user_id != user_id:
             raise WrongUserError(f"{user_id!r} is not signed in; {current.user_id!r} is")

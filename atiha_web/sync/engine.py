@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from atiha_web.backends.base import Backend, Level
 from atiha_web.collections import Registry
-from atiha_web.errors import ClosedError, InvalidDataError, OperationRejectedError
+from atiha_web.errors import ClosedError, InvalidDataError, OperationRejectedError, SaveError
+from atiha_web.sync.journal import GUEST
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Call, Operation, OperationType
@@ -188,6 +189,8 @@ class Engine:
         if level != "server":
             await local.backend.storage.flush(level)
             return
+        if local.user_id == GUEST:
+            raise SaveError("nobody is signed in: the server gets it after the next sign-in")
         async for _ in local.changes.follow():
             name = local.successor(operation.id)
             refused = local.memory.quarantine.get(name)

@@ -18,7 +18,7 @@ from atiha_web.sync import hlc
 from atiha_web.sync.adoption import QueueAdoption, read_lists
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.hub import Hub
-from atiha_web.sync.journal import SESSION_KEY, Names
+from atiha_web.sync.journal import GUEST, SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened, write_views
 from atiha_web.sync.operation import Operation, RecordKey
@@ -103,7 +103,9 @@ class LocalReplica:
         ).run()
         for problem in adopted.problems:
             self.note_problem(problem)
-        self._views.shows_queue = self.store.gives_up_queue = adopted.whole
+        # The queue shows what a signed-in user has pending.
+        self.store.gives_up_queue = adopted.whole
+        self._views.shows_queue = adopted.whole and self.user_id != GUEST
 
     async def _adopt_lists(self, opened: Opened) -> None:
         """Take over the lists the seed's own app cached, until a first pull replaces them."""

@@ -272,6 +272,15 @@ class LocalStore:
         writers = {f"{name.rpartition('-')[0]}-" for name in entries}
         await self._give_up([key for key in stored if key != self._names.manifest], writers)
 
+    async def give_up(self, operation_ids: Iterable[str]) -> None:
+        """Take operations out of the journal that another user's now holds.
+
+        What stays says so to tabs that did not hear of it.
+        """
+        names = list(operation_ids)
+        await self._storage.write({self._names.manifest: ERASED})
+        await self._give_up([self._names.journal + name for name in names], names)
+
     async def sweep_pages(self) -> None:
         """Remove pages no manifest names: what a crash left.
 

@@ -12,18 +12,19 @@ import re
 from collections.abc import Container, Mapping, Sequence
 
 from atiha_web.backends.mirror import MirrorPolicy, Recovery
-from atiha_web.sync.journal import FORGOTTEN, SESSION_KEY
+from atiha_web.sync.journal import FORGOTTEN, HEIR_KEY, SESSION_KEY
 
 MARK_DAYS = 30
 """How long a mark is kept; a browser has written localStorage to the disk long before."""
 
+_WHOSE = frozenset((SESSION_KEY, HEIR_KEY))
 _DAY_MS = 24 * 60 * 60 * 1000
 _ENTRY = re.compile(r"atiha:([^:]+):([jq]):(.+)", re.DOTALL)
 
 
 def is_mirrored(key: str) -> bool:
     """Whether losing ``key`` would lose something that no server has, or who it belongs to."""
-    return _ENTRY.match(key) is not None or key.startswith(FORGOTTEN) or key == SESSION_KEY
+    return _ENTRY.match(key) is not None or key.startswith(FORGOTTEN) or key in _WHOSE
 
 
 def recover(

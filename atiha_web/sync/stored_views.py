@@ -62,7 +62,8 @@ class StoredViews:
 
     def all_keys(self) -> list[str]:
         """Every key this renders."""
-        return [*map(self._names.view, self._replica.registry), QUEUE_KEY]
+        queue = [QUEUE_KEY] if self.shows_queue else []
+        return [*map(self._names.view, self._replica.registry), *queue]
 
     def _list(self, collection: Collection) -> str | None:
         newest = self._replica.views[collection.name].newest(MAX_ENTRIES)
