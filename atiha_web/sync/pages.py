@@ -174,13 +174,14 @@ class PageTable:
 
 
 def _split(records: list[RecordKey], base: Base) -> Iterable[tuple[list[RecordKey], str]]:
-    """Pages of at most ``PAGE_UNITS``, halving until they fit."""
+    """Pages of at most ``PAGE_UNITS``, dividing until they fit."""
     if not records:
         return
     text = encode_page((record, base.rows[record]) for record in records)
     if len(text) > PAGE_UNITS and len(records) > 1:
-        half = len(records) // 2
-        yield from _split(records[:half], base)
-        yield from _split(records[half:], base)
+        # Rows differ in size: a tenth more than their mean says seldom has to be divided again.
+        size = max(1, int(len(records) * PAGE_UNITS / (1.1 * len(text))))
+        for first in range(0, len(records), size):
+            yield from _split(records[first : first + size], base)
     else:
         yield records, text
