@@ -105,8 +105,12 @@ class _Handler(DefaultHandler):
             self.close_connection = True
 
 
+# Chromium fetches the dictionary of its spelling checker once somebody types; no switch stops it.
+SPELLING_DICTIONARY = "CONNECT redirector.gvt1.com:443 "
+
+
 class RefusingProxy(socketserver.ThreadingTCPServer):
-    """Refuses every request and remembers its first line."""
+    """Refuses every request and remembers the first line of those a page may have made."""
 
     daemon_threads = True
 
@@ -124,7 +128,9 @@ class _Refusal(socketserver.StreamRequestHandler):
     server: RefusingProxy
 
     def handle(self) -> None:
-        self.server.refused.append(self.rfile.readline().decode("latin-1").strip())
+        line = self.rfile.readline().decode("latin-1").strip()
+        if not line.startswith(SPELLING_DICTIONARY):
+            self.server.refused.append(line)
         self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nrefused")
 
 

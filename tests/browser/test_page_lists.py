@@ -114,7 +114,8 @@ async def test_a_seek_is_saved(viewer: Viewer) -> None:
 
 async def test_the_search_ignores_accents_and_finds_directors(viewer: Viewer) -> None:
     await viewer.page.keyboard.press("/")
-    await viewer.page.keyboard.type("haxan")
+    # Slowly enough for the view to change while the word is being typed.
+    await viewer.page.keyboard.type("haxan", delay=300)
     await expect(viewer.page.locator(".card-title")).to_have_text(["Häxan"])
     await viewer.page.get_by_label("Search").fill("lupino 1953")
     await expect(viewer.page.locator(".card-title")).to_have_text(["The Hitch-Hiker"])

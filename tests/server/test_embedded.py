@@ -17,11 +17,13 @@ from atiha_web.server import EmbeddedPostgres, EmbeddedPostgresError, open_datab
 from atiha_web.server.embedded import find_binaries
 from tests.server.fixtures import FAST, run
 
+# Where the tests run in the background of a script, SIGINT is ignored, and children inherit that.
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from atiha_web.server import EmbeddedPostgres
 from atiha_web.server.listening import terminate_as_exit
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with terminate_as_exit(), EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.pid, flush=True)
     time.sleep(600)

@@ -146,6 +146,7 @@ def show_view(root: Any, title: str, *, first: bool) -> None:
     main.replaceChildren(root)
     document.title = title
     set_attribute(main, "aria-label", title.removesuffix(" · Atiha"))
-    if not first:
+    # Who types into the search goes on typing there; for others the new view is where they are.
+    if not first and not by_id("search").isSameNode(document.activeElement):
         main.focus()
         document.documentElement.scrollTop = 0
