@@ -237,4 +237,5 @@ class Engine:
             await self.local.store.drop_quarantined(names)
             for name in names:
                 self.local.memory.quarantine.pop(name, None)
+            self.local.storage_full = False
         self.local.changes.notify()

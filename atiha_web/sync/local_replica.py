@@ -104,7 +104,7 @@ class LocalReplica:
         for problem in adopted.problems:
             self.note_problem(problem)
         # The queue shows what a signed-in user has pending.
-        self.store.gives_up_queue = adopted.whole
+        self.store.room.gives_up_queue = adopted.whole
         self._views.shows_queue = adopted.whole and self.user_id != GUEST
 
     async def _adopt_lists(self, opened: Opened) -> None:
@@ -199,6 +199,8 @@ class LocalReplica:
                 await self.store.put_in_quarantine(current)
                 self.memory.quarantine[operation.id] = current
                 done.append(operation.id)
+        if done:
+            self.storage_full = False
         self.forget(done)
 
     def forget(self, operation_ids: Iterable[str]) -> None:
@@ -247,6 +249,12 @@ class LocalReplica:
         await self.store.replace_base(base)
         self.memory.swap_base(base)
 
+    async def write_back(self) -> None:
+        """Store what was given up for want of room, where there is room again."""
+        if self.incoming is None and await self.store.write_back(self.memory.base):
+            self.storage_full = False
+            self._views.forget_written()
+
     async def reload_base(self) -> None:
         """Take over base as another tab stored it, or store ours where that is further.
 
@@ -285,6 +293,8 @@ class LocalReplica:
         await self.store.restore(
             self.memory.base, self.memory.pending.values(), self.memory.quarantine.values()
         )
+        self.store.room.measure_again()
+        await self.write_back()
         if self.session is not None:
             await self.backend.storage.write({SESSION_KEY: self.session})
 
@@ -302,7 +312,8 @@ class LocalReplica:
             return
         if anew:
             self._views.forget_written()
-        await write_views(self.backend.storage, self._views.changes(collections))
+        if not self.store.room.is_short:
+            await write_views(self.backend.storage, self._views.changes(collections))
         self.changes.notify()
 
     async def remove_views(self) -> None:
@@ -315,7 +326,8 @@ class LocalReplica:
     async def note_synced(self) -> None:
         """Client and server agree as of now."""
         self.last_sync = hlc.from_milliseconds(self.clock.now_ms())
-        await self._times.record(self._cache_keys(), iso(self.clock.tick(None)))
+        if not self.store.room.is_short:
+            await self._times.record(self._cache_keys(), iso(self.clock.tick(None)))
         self.changes.notify()
 
     async def read_last_sync(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,7 +14,6 @@ from typing import TypeVar
 from atiha_web.backends.base import Storage
 from atiha_web.errors import InvalidDataError, SaveError, StorageError, StorageFullError
 from atiha_web.sync.journal import (
-    QUEUE_KEY,
     Names,
     decode_operation,
     decode_quarantined,
@@ -24,6 +23,7 @@ from atiha_web.sync.journal import (
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.pages import Manifest, PageTable, checksum, decode_manifest, decode_page
 from atiha_web.sync.replica import Base, Quarantined, Row
+from atiha_web.sync.room import Room
 
 logger = logging.getLogger("atiha_web")
 T = TypeVar("T")
@@ -72,9 +72,9 @@ class LocalStore:
         self._page_numbers = count(1)
         self._manifest_text: str | None = None
         self._stray: set[str] = set()
-        self.keeps_base = True
-        self.gives_up_queue = True
-        """Whether the view of the queue may go where room is short."""
+        self.room = Room(storage, names, schemas)
+        self.partial = False
+        """Whether storage lacks some of base for want of room; the next start pulls it again."""
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -102,10 +102,11 @@ class LocalStore:
 
         Another tab takes operations out of the journal only after it stored base: journal keys
         that are gone with no base beside them were not acknowledged. What was erased on purpose
-        left an empty manifest.
+        left an empty manifest. There may never have been room for one.
         """
         [manifest] = await self._storage.read([self._names.manifest])
-        return manifest is None and self.keeps_base
+        never_stored = self.room.is_short and self._manifest_text is None
+        return manifest is None and not never_stored
 
     async def read_operation(self, operation_id: str) -> Operation | None:
         """One operation of the journal, ``None`` where it is gone or cannot be read."""
@@ -124,12 +125,15 @@ class LocalStore:
         manifest = decode_manifest(text)
         if manifest is None or manifest.schemas != self._schemas or text == self._manifest_text:
             return None
-        table = self._table
+        if manifest.partial:
+            self._lacks_room(text)
+            return None
+        table, was_partial = self._table, self.partial
         opened = Opened(base=Base())
         self._table = PageTable()
         await self._open_base(opened)
         if opened.problems:
-            self._table = table
+            self._table, self.partial = table, was_partial
             return None
         return opened.base
 
@@ -141,6 +145,8 @@ class LocalStore:
             if text:
                 opened.problems.append("the list of cached pages is unreadable; pulling again")
             return
+        self.partial = manifest.partial
+        self.room.is_short |= manifest.partial
         whole = await self._read_pages(manifest, opened)
         opened.schemas = manifest.schemas
         if manifest.schemas != self._schemas:
@@ -200,11 +206,15 @@ class LocalStore:
         """
         key = self._names.journal + operation.id
         await self._write_making_room({key: encode_operation(operation)})
-        await self.remove(older.id for older in replaces)
+        # The one takes the room of the others: that is no reason to measure it.
+        await self._remove(self._names.journal + older.id for older in replaces)
 
     async def remove(self, operation_ids: Iterable[str]) -> None:
         """Take operations out of the journal."""
-        await self._remove(self._names.journal + name for name in operation_ids)
+        names = list(operation_ids)
+        await self._remove(self._names.journal + name for name in names)
+        if names:
+            self.room.measure_again()
 
     async def put_in_quarantine(self, entry: Quarantined) -> None:
         """Move an operation from the journal to quarantine; never is it in neither."""
@@ -216,38 +226,56 @@ class LocalStore:
         """Forget refused operations for good; only a person decides this."""
         names = list(operation_ids)
         await self._give_up([self._names.quarantine + name for name in names], names)
+        self.room.measure_again()
 
     async def save_base(self, base: Base, changed: Iterable[RecordKey]) -> None:
         """Write the pages that hold ``changed`` rows, then the manifest, then drop old pages.
 
-        Where there is no room, base is kept in memory only (``keeps_base`` tells) and pulled
-        again at the next start.
+        Where there is no room, base is kept in memory only (``partial`` tells): storage keeps what
+        it had, from which the next start goes on.
         """
-        [stored] = await self._storage.read([self._names.manifest])
-        if stored == ERASED and self._manifest_text not in (None, ERASED):
+        if self.room.is_short:
+            self._table.touch(changed)
+            self.partial |= not self._table.clean
             return
-        # A base that was given up, or cleared, or replaced by another tab's unheard, must come
-        # back whole: its manifest claims completeness.
-        if stored != self._manifest_text:
-            self._table = PageTable()
-            self.keeps_base = False
-        self._table.touch(changed if self.keeps_base else base.rows)
-        texts, replaced = self._table.render(base, self._new_page_names())
-        manifest = Manifest(
-            base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
-        ).encode()
-        if texts or manifest != stored:
-            pages = {self._names.pages + name: text for name, text in texts.items()}
-            await self._save({**pages, self._names.manifest: manifest})
-            self._manifest_text = manifest
-        await self._remove(self._names.pages + name for name in replaced)
+        [stored] = await self._storage.read([self._names.manifest])
+        if self._was_erased(stored):
+            return
+        if stored == self._manifest_text:
+            self._table.touch(changed)
+            await self._save(base, stored, replaced=())
+        elif (manifest := decode_manifest(stored)) is not None and manifest.partial:
+            self._lacks_room(stored)
+        else:
+            # A base that was cleared, or replaced by another tab's unheard, must come back whole:
+            # its manifest claims completeness.
+            await self._save_whole(base, stored, replaced=())
 
     async def replace_base(self, base: Base) -> None:
         """Write all of a base built beside the old one, then drop the old pages."""
-        old = list(self._table.checksums)
-        self._table = PageTable()
-        await self.save_base(base, base.rows)
-        await self._remove(self._names.pages + name for name in old)
+        if self.room.is_short:
+            self.partial = True
+            return
+        [stored] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(stored)
+        if manifest is not None and manifest.partial and stored != self._manifest_text:
+            self._lacks_room(stored)
+        elif not self._was_erased(stored):
+            named = () if manifest is None else manifest.pages
+            await self._save_whole(base, stored, replaced={*self._table.checksums, *named})
+
+    async def write_back(self, base: Base) -> bool:
+        """Store base whole again if there is room by now; tells whether views may come back too."""
+        if not self.room.is_short or not await self.room.is_there():
+            return False
+        self.room.is_short = False
+        [stored] = await self._storage.read([self._names.manifest])
+        if stored == self._manifest_text and not self.partial:
+            return True
+        if stored != ERASED:
+            self._manifest_text = stored
+        await self.replace_base(base)
+        return not self.room.is_short
 
     async def restore(
         self, base: Base, pending: Iterable[Operation], quarantine: Iterable[Quarantined]
@@ -296,31 +324,93 @@ class LocalStore:
         await self._remove(sorted(stray & self._stray))
         self._stray = stray
 
-    async def _save(self, changes: Mapping[str, str]) -> None:
-        try:
+    def _was_erased(self, stored: str | None) -> bool:
+        return stored == ERASED and self._manifest_text not in (None, ERASED)
+
+    def _lacks_room(self, stored: str | None) -> None:
+        """Another tab gave up pages: what we hold must not take their room."""
+        self._manifest_text = stored
+        self.room.is_short = self.partial = True
+
+    async def _save_whole(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
+        self._table = PageTable()
+        self._table.touch(base.rows)
+        await self._save(base, stored, replaced)
+
+    async def _save(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
+        """Write what the table says; pages that are ``replaced`` go at the latest after that."""
+        texts, outdated = self._table.render(base, self._new_page_names())
+        manifest = Manifest(
+            base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
+        ).encode()
+        pages = {self._names.pages + name: text for name, text in texts.items()}
+        if texts or manifest != stored:
+            if not await self._fit({**pages, self._names.manifest: manifest}, replaced):
+                await self._keep_in_memory(pages)
+                return
+            self._manifest_text = manifest
+        self.partial = False
+        self.room.wanted = 0
+        await self._remove(self._names.pages + name for name in {*outdated, *replaced})
+
+    async def _fit(self, changes: Mapping[str, str], replaced: Collection[str]) -> bool:
+        """Write base; views, and then the pages it replaces, make room. Tells whether it fits."""
+        with suppress(StorageFullError):
             await self._storage.write(changes)
-            self.keeps_base = True
-        except StorageFullError:
-            logger.warning("no room for cached data; it is kept in memory only")
-            self.keeps_base = False
-            await self._forget_base()
+            return True
+        await self.room.give_up_views()
+        with suppress(StorageFullError):
+            await self._storage.write(changes)
+            return True
+        if not replaced:
+            return False
+        await self._give_up_pages(all_of_them=True)
+        await self._remove(self._names.pages + name for name in replaced)
+        with suppress(StorageFullError):
+            await self._storage.write(changes)
+            return True
+        self.room.wanted = sum(map(len, changes.values()))
+        return False
+
+    async def _keep_in_memory(self, pages: Iterable[str]) -> None:
+        """No manifest names these pages: what was written of them goes again."""
+        logger.warning("no room for cached data; it is kept in memory only")
+        self._table = PageTable()
+        self.partial = True
+        await self._remove(pages)
 
     async def _write_making_room(self, changes: Mapping[str, str]) -> None:
-        """Write what must not be lost; give up cached data for it where room is short."""
-        try:
-            await self._storage.write(changes)
-        except StorageFullError:
-            if self.gives_up_queue:
-                await self._remove([QUEUE_KEY])
-            await self._forget_base()
-            self.keeps_base = False
-            await self._storage.write(changes)
+        """Write what must not be lost; give up cached data, step by step, where room is short."""
+        while True:
+            try:
+                return await self._storage.write(changes)
+            except StorageFullError:
+                if not await self._make_room():
+                    raise
 
-    async def _forget_base(self) -> None:
-        await self._remove(await self._storage.keys(self._names.pages))
-        await self._remove([self._names.manifest])
-        self._table = PageTable()
-        self._manifest_text = None
+    async def _make_room(self) -> bool:
+        """Take one step of the ladder: views, the oldest page, strays. ``False`` after the last."""
+        if await self.room.give_up_views() or await self._give_up_pages():
+            return True
+        strays = await self._storage.keys(self._names.pages)
+        await self._remove(strays)
+        return bool(strays)
+
+    async def _give_up_pages(self, *, all_of_them: bool = False) -> bool:
+        """Remove the page written first, or all; tells whether there was one.
+
+        The manifest goes first: it never claims what is not there. It may be another tab's.
+        """
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        if manifest is None or not manifest.pages:
+            return False
+        given_up = list(manifest.pages)[: None if all_of_them else 1]
+        rest = manifest.without_oldest(len(given_up)).encode()
+        self._lacks_room(rest)
+        pages = dict.fromkeys(self._names.pages + name for name in given_up)
+        await self._storage.write({self._names.manifest: rest, **pages})
+        return True
 
     async def _give_up(self, keys: Iterable[str], marked: Iterable[str]) -> None:
         """Remove keys so that they do not come back, even if the browser is killed after this."""

@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
+from atiha_web.sync.digest import EMPTY
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import RecordKey, dump_json
 from atiha_web.sync.replica import Base, Row
@@ -28,26 +29,35 @@ _ROW = partial(tuple.__new__, Row)
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What base consists of: page name to checksum, and up to where it is complete."""
+    """What base consists of: page name to checksum, and up to where it is complete.
+
+    ``pages`` is in the order they were written. A ``partial`` one lacks pages that were given up
+    for want of room: it is complete up to nowhere.
+    """
 
     epoch: str | None
     cursor: int
     digest: int
     schemas: Mapping[str, int]
     pages: Mapping[str, int] = field(default_factory=dict)
+    partial: bool = False
+
+    def without_oldest(self, count: int) -> Manifest:
+        """What is left when the pages written first are given up."""
+        pages = dict(islice(self.pages.items(), count, None))
+        return Manifest(None, 0, EMPTY, self.schemas, pages, partial=True)
 
     def encode(self) -> str:
-        """The stored text."""
-        return dump_json(
-            {
-                "format": FORMAT,
-                "epoch": self.epoch,
-                "cursor": self.cursor,
-                "digest": f"{self.digest:016x}",
-                "schemas": dict(self.schemas),
-                "pages": dict(self.pages),
-            }
-        )
+        """The stored text. That of a partial one is never longer than of the one it comes from."""
+        members: dict[str, object] = {
+            "format": FORMAT,
+            "epoch": self.epoch,
+            "cursor": self.cursor,
+            "digest": "0" if self.partial else f"{self.digest:016x}",
+            "schemas": dict(self.schemas),
+            "pages": dict(self.pages),
+        }
+        return dump_json({**members, "partial": True} if self.partial else members)
 
 
 def decode_manifest(text: str | None) -> Manifest | None:
@@ -62,6 +72,7 @@ def decode_manifest(text: str | None) -> Manifest | None:
             digest=int(raw["digest"], 16),
             schemas={str(name): int(number) for name, number in raw["schemas"].items()},
             pages={str(name): int(checksum) for name, checksum in raw["pages"].items()},
+            partial=bool(raw.get("partial", False)),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

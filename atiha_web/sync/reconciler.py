@@ -79,6 +79,8 @@ class Reconciler:
             else:
                 local.forget(missing)
             await local.store.sweep_pages()
+            local.store.room.measure_again()
+            await local.write_back()
             await local.render(local.registry, anew=True)
 
     async def apply(
@@ -95,14 +97,17 @@ class Reconciler:
                 local.note_problem(problem)
             changed = self._take_rows(verdicts, reply)
             received, complete = self._take_changes(asked, reply, changed)
-            if complete is None:
-                await local.store.save_base(local.memory.base, changed)
-            else:
-                await local.swap_in(complete)
-            await local.settle(
-                self._unchanged_since(operations, verdicts.acknowledged), verdicts.rejected
-            )
-            local.memory.refresh(changed)
+            try:
+                if complete is None:
+                    await local.store.save_base(local.memory.base, changed)
+                else:
+                    await local.swap_in(complete)
+                decided = self._unchanged_since(operations, verdicts.acknowledged)
+                await local.settle(decided, verdicts.rejected)
+            finally:
+                # Base has the rows by now, and no later change of the server would show them.
+                local.memory.refresh(changed)
+            await local.write_back()
             await self._correct_times(verdicts, reply.server_time, all_of_them=clock_moved)
             await local.render(local.registry)
         return Applied(verdicts, received)

@@ -37,6 +37,8 @@ class Status:
             durability cannot be promised.
         persisted: whether the browser promises not to throw this site's data away when it runs out
             of room; ``None`` where nothing does so, or before it answered.
+        partial: whether local storage lacks some of the cached data for want of room. What this
+            page has read stays readable until it is closed; the next start pulls the rest again.
     """
 
     state: SyncState = "idle"
@@ -50,6 +52,7 @@ class Status:
     clock_offset_ms: int = 0
     problems: tuple[str, ...] = ()
     persisted: bool | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class Synchronizer:
             message="local storage is full: sync, then try again" if full else scheduler.message,
             clock_offset_ms=local.clock.offset_ms,
             problems=(*local.problems, *self._backend.storage_problems()),
+            partial=local.store.partial,
         )
 
     def nothing_to_change(self, collection: str, key: str) -> Write:

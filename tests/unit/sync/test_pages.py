@@ -141,19 +141,31 @@ async def test_without_room_base_stays_in_memory_and_comes_back_later(
 ) -> None:
     base = filled(3)
     kept = await saved(origin, base)
+    stored = dict(origin.items)
     origin.quota = origin.used
     record = RecordKey("ratings", "new")
     base.put(record, Row(4, State(stamp(4), {"review": "x" * 500})))
+    base.cursor = 4
     await kept.save_base(base, [record])
-    assert (kept.keeps_base, pages(origin)) == (False, [])
+    assert (kept.partial, origin.items) == (True, stored)
+    assert (await opened(origin)).base.cursor == 3
     origin.quota = None
-    await kept.save_base(base, [])
+    assert await kept.write_back(base)
+    assert kept.partial is False
     assert (await opened(origin)).base.rows == base.rows
 
 
 def test_a_manifest_reads_back() -> None:
     manifest = Manifest("e", 5, 2**64 - 1, SCHEMAS, {"p": 7})
     assert decode_manifest(manifest.encode()) == manifest
+
+
+def test_a_manifest_without_its_oldest_pages_claims_nothing_and_is_shorter() -> None:
+    manifest = Manifest("e", 5, 2**64 - 1, SCHEMAS, {"p": 7, "a": 8, "q": 9})
+    partial = manifest.without_oldest(1)
+    assert decode_manifest(partial.encode()) == partial
+    assert (partial.epoch, partial.cursor, list(partial.pages)) == (None, 0, ["a", "q"])
+    assert len(partial.encode()) < len(manifest.encode())
 
 
 def test_a_page_reads_back() -> None:
