@@ -254,7 +254,9 @@ class App:
     def _left(self) -> None:
         self._dialog.close()
         members.remember(None)
-        self._go(address("home"))
+        # The lists went before the session ended; whoever has moved on since stays there.
+        if self._current_route().name not in FOR_GUESTS:
+            self._go(address("home"))
         self._say("You are logged out.")
 
     async def _dismiss(self, _button: Any) -> None:
