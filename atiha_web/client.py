@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -27,10 +26,6 @@ from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.service import SyncService
 from atiha_web.sync.status import Status, SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
-
-logger = logging.getLogger("atiha_web")
-
-_UNFINISHED_SIGN_OUT = "atiha:sign-out"
 
 
 class CollectionReader(Mapping[str, BaseModel]):
@@ -171,11 +166,8 @@ class Client:
         Raises:
             NotSignedInError: nobody is signed in.
         """
-        told = 0
-        async for found in self.signed_in.engine.reconciler.conflicts.follow():
-            for conflict in found[told:]:
-                yield conflict
-            told = len(found)
+        async for conflict in self.signed_in.engine.reconciler.conflicts.follow():
+            yield conflict
 
     # -- writing and syncing ---------------------------------------------------------------
 
@@ -236,6 +228,19 @@ class Client:
         """
         local = self.opened.engine.local
         return {**exported(local.memory, local.user_id), "problems": list(local.problems)}
+
+    def inspect(self) -> dict[str, Any]:
+        """How things stand in every detail, as JSON, for a report of a problem.
+
+        Beside the ``status``: ``lag`` (for how many seconds the longest-waiting operation waits),
+        ``lastAcknowledged``, ``base`` (epoch, cursor, number of rows), ``live`` (records by
+        collection), ``pending`` and ``quarantine`` without what they state, and the last 200
+        ``events``. It names collections and keys, and never what a record says.
+
+        Raises:
+            NotSignedInError: nobody is signed in.
+        """
+        return self.opened.inspect()
 
     async def close(self) -> None:
         """Stop syncing and release everything; what is pending stays stored. Idempotent."""

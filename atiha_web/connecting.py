@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from atiha_web.backends.auto import StorageChoice, choose_backend
@@ -14,6 +14,7 @@ from atiha_web.session import Session
 from atiha_web.sync.calls import UpdateMethod
 from atiha_web.sync.operation import is_user_id
 from atiha_web.sync.protocols import Protocol, ProtocolName
+from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
 
 
@@ -47,6 +48,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     guest: bool = False,
     protocol: ProtocolName = "sync",
     update_method: UpdateMethod = "PATCH",
+    on_conflict: Callable[[Conflict], object] | None = None,
     storage: StorageChoice | None = None,
     bridge_url: str | None = None,
     backend: Backend | None = None,
@@ -69,6 +71,8 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         protocol: ``"sync"`` for this package's server; ``"rest"`` for any other one, to which each
             operation is sent as a request of its own.
         update_method: what updates are sent with over REST, ``"PATCH"`` or ``"PUT"``.
+        on_conflict: called with each local write that lost against a later one, as it is found;
+            ``client.conflicts()`` gives the same to iterate over.
         storage: ``"memory"`` to keep nothing beyond this page or process. On CPython a folder, as
             a ``Path`` or as text with a slash in it; each server has its own folder inside. By
             default ``window.localStorage`` in a page, the user-data folder on CPython.
@@ -98,6 +102,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
             guest=guest,
             protocol=Protocol(protocol, update_method),
         )
+        session.on_conflict = on_conflict
         client = Client(used, registry, server, session)
         await session.open(user_id)
         return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from atiha_web.sync.journal import GUEST, SESSION_KEY
 from atiha_web.sync.operation import dump_json, is_user_id
 from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.protocols import Protocol
+from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.status import Status
 from atiha_web.sync.synchronizer import Synchronizer
 
@@ -44,6 +46,8 @@ class Session:
     ) -> None:
         self.current: Synchronizer | None = None
         """Whose data is open: the signed-in user's, or the guest's."""
+        self.on_conflict: Callable[[Conflict], object] | None = None
+        """Called with each write of whoever is signed in that lost; set it before ``open``."""
         self.token = token
         self.statuses: Hub[Status] = Hub(self.status)
         self.api = AccountApi(
@@ -182,6 +186,8 @@ class Session:
         self.current = synchronizer
         self._spawn(self._settle_persistence())
         self._relay = asyncio.create_task(self._relay_changes(synchronizer))
+        if self.on_conflict is not None:
+            self._spawn(self._relay_conflicts(synchronizer, self.on_conflict))
 
     async def _settle_persistence(self) -> None:
         await self._persistence.settle()
@@ -201,6 +207,17 @@ class Session:
     async def _relay_changes(self, synchronizer: Synchronizer) -> None:
         async for _ in synchronizer.engine.local.changes.follow():
             self.statuses.notify()
+
+    @staticmethod
+    async def _relay_conflicts(
+        synchronizer: Synchronizer, listener: Callable[[Conflict], object]
+    ) -> None:
+        async for conflict in synchronizer.engine.reconciler.conflicts.follow():
+            try:
+                listener(conflict)
+            except Exception:
+                # The app's mistake must not end what tells it of the next one.
+                logger.exception("on_conflict failed")
 
     async def _stored_user(self) -> str | None:
         [text] = await self._backend.storage.read([SESSION_KEY])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -38,3 +39,46 @@ class Hub(Generic[T]):
                 await event.wait()
         finally:
             self._events.discard(event)
+
+
+class Feed(Generic[T]):
+    """Items in the order they came, the newest ``size`` of them kept; followers get each one."""
+
+    def __init__(self, size: int) -> None:
+        self._items: deque[T] = deque(maxlen=size)
+        self._count = 0
+        self._hub: Hub[None] = Hub(lambda: None)
+
+    @property
+    def kept(self) -> tuple[T, ...]:
+        """What is kept, oldest first."""
+        return tuple(self._items)
+
+    def add(self, item: T) -> None:
+        """One more; never waits for a follower."""
+        self._items.append(item)
+        self._count += 1
+        self._hub.notify()
+
+    def close(self) -> None:
+        """End every iteration, once it has had what is kept."""
+        self._hub.close()
+
+    async def follow(self) -> AsyncIterator[T]:
+        """Yield what is kept, then each item as it comes, until closed.
+
+        Who falls behind by more than ``size`` items misses the oldest of them.
+        """
+        seen = 0
+        async for _ in self._hub.follow():
+            for number, item in self._after(seen):
+                seen = number
+                yield item
+        for _, item in self._after(seen):
+            yield item
+
+    def _after(self, seen: int) -> Iterator[tuple[int, T]]:
+        """The items after the first ``seen``, each with its number; looks anew for each."""
+        while seen < self._count:
+            seen = max(seen, self._count - len(self._items)) + 1
+            yield seen, self._items[seen - 1 - self._count]

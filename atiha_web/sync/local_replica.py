@@ -17,7 +17,8 @@ from atiha_web.errors import ClosedError, StorageFullError
 from atiha_web.sync import hlc
 from atiha_web.sync.adoption import QueueAdoption, read_lists
 from atiha_web.sync.clock import CorrectedClock
-from atiha_web.sync.hub import Hub
+from atiha_web.sync.events import KEPT, Event, EventKind
+from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.journal import GUEST, SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened, write_views
@@ -73,6 +74,9 @@ class LocalReplica:
         self.problems: list[str] = []
         self.storage_full = False
         self.last_sync: datetime | None = None
+        self.last_acknowledged: datetime | None = None
+        """When the server last decided one of our operations, as far as this engine saw it."""
+        self.events: Feed[Event] = Feed(KEPT)
         self.session: str | None = None
         """What storage said of who is signed in, where it named this user."""
         self._views = StoredViews(self.memory, self.names)
@@ -137,6 +141,7 @@ class LocalReplica:
         """Accept nothing more; everything pending stays in storage. Idempotent."""
         self._closed = True
         self.changes.close()
+        self.events.close()
 
     def check_open(self) -> None:
         """Raise ``ClosedError`` once closed."""
@@ -161,6 +166,7 @@ class LocalReplica:
             await self.store.append(operation, covered)
         except StorageFullError:
             self.storage_full = True
+            self.record("problem", f"no room for a change of {operation.collection}")
             self.changes.notify()
             raise
         self.storage_full = False
@@ -199,8 +205,10 @@ class LocalReplica:
                 await self.store.put_in_quarantine(current)
                 self.memory.quarantine[operation.id] = current
                 done.append(operation.id)
+                self.record("refused", f"{operation.collection}/{operation.key}: {entry.message}")
         if done:
             self.storage_full = False
+            self.last_acknowledged = self._now()
         self.forget(done)
 
     def forget(self, operation_ids: Iterable[str]) -> None:
@@ -325,7 +333,7 @@ class LocalReplica:
 
     async def note_synced(self) -> None:
         """Client and server agree as of now."""
-        self.last_sync = hlc.from_milliseconds(self.clock.now_ms())
+        self.last_sync = self._now()
         if not self.store.room.is_short:
             await self._times.record(self._cache_keys(), iso(self.clock.tick(None)))
         self.changes.notify()
@@ -339,6 +347,14 @@ class LocalReplica:
         if words not in self.problems:
             logger.warning("%s", words)
             self.problems = [*self.problems, words][-_PROBLEMS_KEPT:]
+            self.record("problem", words)
+
+    def record(self, kind: EventKind, message: str) -> None:
+        """Remember for a while that something happened."""
+        self.events.add(Event(self._now(), kind, message))
+
+    def _now(self) -> datetime:
+        return hlc.from_milliseconds(self.clock.now_ms())
 
     def _cache_keys(self) -> list[str]:
         return [f"{name}_{self.user_id}" for name in self.registry]

@@ -223,15 +223,6 @@ def check_names(operation: Operation) -> None:
     check_key(operation.key)
 
 
-def check_size(data: Mapping[str, Any]) -> None:
-    """Refuse data above 32 KiB of JSON (in UTF-8).
-
-    Raises:
-        OperationTooLargeError: it is.
-    """
-    _check_bytes(len(dump_json(data).encode()))
-
-
 def _check_bytes(size: int) -> None:
     if size > MAX_OPERATION_BYTES:
         raise OperationTooLargeError(

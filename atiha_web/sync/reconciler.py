@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atiha_web.sync import hlc
 from atiha_web.sync.digest import to_text
-from atiha_web.sync.hub import Hub
+from atiha_web.sync.hub import Feed
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.merge import SESSION, State
 from atiha_web.sync.operation import Operation, RecordKey
@@ -47,8 +47,7 @@ class Reconciler:
 
     def __init__(self, local: LocalReplica) -> None:
         self._local = local
-        self.conflicts: Hub[tuple[Conflict, ...]] = Hub(lambda: tuple(self._conflicts))
-        self._conflicts: list[Conflict] = []
+        self.conflicts: Feed[Conflict] = Feed(_CONFLICTS_KEPT)
 
     def asked(self) -> Asked:
         """The position to ask for changes from."""
@@ -217,11 +216,9 @@ class Reconciler:
         return [] if data is None else [str(data.get(SESSION))]
 
     def _note_conflicts(self, verdicts: Verdicts) -> None:
-        lost = []
         for name in verdicts.superseded:
             operation, row = verdicts.acknowledged[name]
             if row.state.timestamp != operation.timestamp:
-                lost.append(Conflict(operation, row.state))
-        if lost:
-            self._conflicts = [*self._conflicts, *lost][-_CONFLICTS_KEPT:]
-            self.conflicts.notify()
+                self.conflicts.add(Conflict(operation, row.state))
+                words = "a later write elsewhere won"
+                self._local.record("conflict", f"{operation.collection}/{operation.key}: {words}")

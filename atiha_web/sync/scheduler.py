@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from atiha_web.backends.base import Environment, Unsubscribe
 from atiha_web.errors import ClosedError, StorageError
 from atiha_web.sync.base_cycle import CycleFailedError
+from atiha_web.sync.events import EventKind
 from atiha_web.sync.outcomes import BLOCKED_RETRY, Kind, Outcome, backoff
 from atiha_web.sync.status import SyncReport, SyncState
 
@@ -30,7 +31,8 @@ class Scheduler:
     """Runs cycles: at once, after local writes, on signals, by the timer, and after failures.
 
     ``run`` performs one cycle and raises ``CycleFailedError``; ``progress`` grows with every
-    acknowledgement; ``notify`` is called when the state changes. ``interval`` is in seconds.
+    acknowledgement; ``notify`` is called when the state changes, ``record`` with what happened.
+    ``interval`` is in seconds.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Scheduler:
         random: Callable[[], float],
         progress: Callable[[], int],
         notify: Callable[[], None],
+        record: Callable[[EventKind, str], None],
     ) -> None:
         self.interval = interval
         self.message = ""
@@ -50,6 +53,7 @@ class Scheduler:
         self._random = random
         self._progress = progress
         self._notify = notify
+        self._record = record
         self._state: SyncState = "idle"
         self._failures = 0
         self._partly = False
@@ -116,6 +120,7 @@ class Scheduler:
         return await self._cycle()
 
     def _on_signal(self, name: str) -> None:
+        self._record("signal", name)
         if name == "offline":
             self._hint_refuted = False
         elif name in ("online", "visible"):
@@ -178,13 +183,20 @@ class Scheduler:
             self._failed(Outcome(Kind.TRANSIENT, words))
             return SyncReport(ok=False, message=words)
         else:
-            self._succeeded()
+            self._succeeded(report)
             return report
         finally:
             self._syncing -= 1
             self._notify()
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, report: SyncReport) -> None:
+        if self._state != "idle":
+            self._record("state", "synchronisation works again")
+        if report.sent or report.received or report.rejected:
+            self._record(
+                "sync",
+                f"sent {report.sent}, received {report.received}, refused {report.rejected}",
+            )
         self._state, self.message, self._failures, self._partly = "idle", "", 0, False
         self._hint_refuted = not self._environment.online()
         self._due = self._now() + self._timer()
@@ -206,6 +218,8 @@ class Scheduler:
             self._fail("backoff", outcome.message, wait)
 
     def _fail(self, state: SyncState, message: str, wait: float | None) -> None:
+        if (state, message) != (self._state, self.message):
+            self._record("state", f"{state}: {message}")
         self._state, self.message, self._partly = state, message, False
         self._due = None if wait is None else self._now() + wait
         self._wake.set()

@@ -10,6 +10,7 @@ from atiha_web.backends.base import Backend, Unsubscribe
 from atiha_web.collections import Registry
 from atiha_web.sync.base_cycle import Link
 from atiha_web.sync.engine import Engine, Write
+from atiha_web.sync.inspection import inspected
 from atiha_web.sync.operation import Call, OperationType, RecordKey
 from atiha_web.sync.protocols import Protocol
 from atiha_web.sync.scheduler import Scheduler
@@ -49,6 +50,7 @@ class Synchronizer:
             random=backend.random,
             progress=lambda: self._cycle.progress,
             notify=local.changes.notify,
+            record=local.record,
         )
 
     @property
@@ -137,6 +139,10 @@ class Synchronizer:
             problems=(*local.problems, *self._backend.storage_problems()),
             partial=local.store.partial,
         )
+
+    def inspect(self) -> dict[str, Any]:
+        """See ``Client.inspect``."""
+        return inspected(self.engine.local, self.status())
 
     def nothing_to_change(self, collection: str, key: str) -> Write:
         """The result of a write that would have changed nothing."""

@@ -10,6 +10,7 @@ import pytest
 from atiha_web import (
     Client,
     ClosedError,
+    Conflict,
     InvalidDataError,
     NotSignedInError,
     PendingOperationsError,
@@ -19,7 +20,7 @@ from atiha_web import (
     WrongUserError,
     connect,
 )
-from atiha_web.testing.fake_server import FakeDevice, FakeServer, lost_request
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, lost_request
 
 OpenClient = Callable[..., Awaitable[Client]]
 PASSWORD = "long enough"
@@ -281,21 +282,62 @@ async def test_watching_tells_of_each_change(client: Client) -> None:
     assert dict(await anext(watching)) == {}
 
 
-async def test_a_lost_conflict_is_told(
-    api: FakeServer, client: Client, open_client: OpenClient
-) -> None:
+async def lose_a_rating(api: FakeServer, client: Client, open_client: OpenClient) -> None:
+    """``client`` rates a title, and somewhere else it is rated again, later."""
     tv = await open_client(FakeDevice(api, now_ms=lambda: api.now_ms() + 1_500))
     await log_in(tv)
     await tv.sync()
     await client.sync()
-    await client.profiles.add_rating(user(client), "m1", 1)
+    await client.profiles.add_rating(user(client), "m1", 1, review="between us")
     await tv.profiles.add_rating(user(tv), "m1", 5)
     await tv.sync()
-    conflicts = client.conflicts()
     await client.sync()
-    conflict = await anext(conflicts)
+
+
+async def test_a_lost_conflict_is_told(
+    api: FakeServer, client: Client, open_client: OpenClient
+) -> None:
+    await lose_a_rating(api, client, open_client)
+    conflict = await anext(client.conflicts())
     assert (conflict.operation.data or {})["rating"] == 1
     assert (conflict.winner.data or {})["rating"] == 5
+
+
+async def test_a_listener_hears_of_each_conflict_whatever_it_does(
+    api: FakeServer, phone: FakeDevice, open_client: OpenClient
+) -> None:
+    heard: list[Conflict] = []
+
+    def listen(conflict: Conflict) -> None:
+        heard.append(conflict)
+        raise ValueError("a mistake of the app")
+
+    client = await open_client(phone, on_conflict=listen)
+    await register(client, "ann")
+    for _ in range(2):
+        await lose_a_rating(api, client, open_client)
+    await turns()
+    assert [conflict.operation.key for conflict in heard] == ["m1", "m1"]
+
+
+async def test_inspecting_tells_what_happened_and_nothing_private(open_client: OpenClient) -> None:
+    clock = ManualClock()
+    api = FakeServer(anyone=False, now_ms=clock)
+    client = await open_client(FakeDevice(api, now_ms=clock))
+    await register(client, "ann")
+    await client.profiles.add_rating(user(client), "m1", 1, review="between us")
+    await client.sync()
+    api.fail_next(*[lost_request()] * 3)
+    await client.profiles.add_favorite(user(client), "m2", title="Between us too")
+    clock.advance(5)
+    await client.sync()
+    found = client.inspect()
+    assert [(each["collection"], each["key"]) for each in found["pending"]] == [("favorites", "m2")]
+    assert found["lag"] == 5
+    assert found["status"]["state"] == "backoff"
+    assert [event["kind"] for event in found["events"]] == ["sync", "state"]
+    assert found["live"]["ratings"] == 1
+    assert "etween us" not in json.dumps(found)
 
 
 async def test_the_status_says_what_is_wrong(api: FakeServer, client: Client) -> None:

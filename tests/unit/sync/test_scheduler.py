@@ -57,6 +57,7 @@ async def scheduler(cycles: Cycles, environment: MemoryEnvironment) -> AsyncIter
         random=lambda: 0.5,
         progress=lambda: cycles.progress,
         notify=lambda: None,
+        record=lambda _kind, _message: None,
     )
     yield made
     await made.stop()
