@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from atiha_web.backends.base import Storage
 from atiha_web.models import UserAccount
 from atiha_web.sync.journal import Names
-from atiha_web.sync.local_store import write_views
 from atiha_web.sync.operation import dump_json
+from atiha_web.sync.view_store import write_views
 
 _KEPT = set(UserAccount.model_fields)
 

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from atiha_web.backends.base import Storage
 from atiha_web.sync.journal import LAST_SYNC_KEY
-from atiha_web.sync.local_store import write_views
 from atiha_web.sync.operation import dump_json
+from atiha_web.sync.view_store import write_views
 
 
 class LastSync:

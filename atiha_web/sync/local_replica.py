@@ -21,11 +21,12 @@ from atiha_web.sync.events import KEPT, Event, EventKind
 from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.journal import GUEST, SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
-from atiha_web.sync.local_store import LocalStore, Opened, write_views
+from atiha_web.sync.local_store import LocalStore, Opened
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
 from atiha_web.sync.stored_views import StoredViews
+from atiha_web.sync.view_store import write_views
 
 logger = logging.getLogger("atiha_web")
 
@@ -121,7 +122,7 @@ class LocalReplica:
         for record, row in lists.rows.items():
             base.put(record, row)
         if lists.rows:
-            await self.store.save_base(base, lists.rows)
+            await self.store.base.save(base, lists.rows)
 
     def _bring_up_to_date(self, opened: Opened) -> None:
         """Show rows of an older schema in their current shape until they are pulled anew."""
@@ -254,12 +255,12 @@ class LocalReplica:
     async def swap_in(self, base: Base) -> None:
         """Store a complete base, show it, and only then drop the old one."""
         self.incoming = None
-        await self.store.replace_base(base)
+        await self.store.base.replace(base)
         self.memory.swap_base(base)
 
     async def write_back(self) -> None:
         """Store what was given up for want of room, where there is room again."""
-        if self.incoming is None and await self.store.write_back(self.memory.base):
+        if self.incoming is None and await self.store.base.write_back(self.memory.base):
             self.storage_full = False
             self._views.forget_written()
 
@@ -268,23 +269,23 @@ class LocalReplica:
 
         Rows that one of both knows better are kept: they were acknowledged.
         """
-        stored = await self.store.reload_base()
+        stored = await self.store.base.reload()
         if stored is None:
             return
         mine = self.memory.base
         if stored.epoch is None and mine.epoch is not None:
-            await self.store.replace_base(mine)
+            await self.store.base.replace(mine)
         elif stored.epoch != mine.epoch:
             await self._take_over(stored, newer=[])
         elif stored.cursor < mine.cursor:
             self.memory.refresh(mine.put_newer(stored))
-            await self.store.replace_base(mine)
+            await self.store.base.replace(mine)
         else:
             await self._take_over(stored, newer=stored.put_newer(mine))
 
     async def _take_over(self, stored: Base, newer: Collection[RecordKey]) -> None:
         if newer:
-            await self.store.save_base(stored, newer)
+            await self.store.base.save(stored, newer)
         self.incoming = None
         self.memory.swap_base(stored)
 

@@ -73,11 +73,11 @@ class Reconciler:
                 if operation is not None:
                     local.memory.add(operation)
             missing = [each.id for each in absent if not local.was_replaced(each)]
-            if missing and await local.store.was_cleared():
+            if missing and await local.store.base.was_cleared():
                 await local.restore()
             else:
                 local.forget(missing)
-            await local.store.sweep_pages()
+            await local.store.base.sweep()
             local.store.room.measure_again()
             await local.write_back()
             await local.render(local.registry, anew=True)
@@ -98,7 +98,7 @@ class Reconciler:
             received, complete = self._take_changes(asked, reply, changed)
             try:
                 if complete is None:
-                    await local.store.save_base(local.memory.base, changed)
+                    await local.store.base.save(local.memory.base, changed)
                 else:
                     await local.swap_in(complete)
                 decided = self._unchanged_since(operations, verdicts.acknowledged)

@@ -131,7 +131,7 @@ class RestCycle(Cycle):
                 state = REPLAYED.apply(policy, row.state if row else None, operation)
                 base.put(record, Row(base.newest + 1, state))
                 changed = [record]
-            await local.store.save_base(base, changed)
+            await local.store.base.save(base, changed)
             await local.settle([operation.id], [])
             local.memory.refresh(changed)
             await local.render([operation.collection])
@@ -209,7 +209,7 @@ class RestCycle(Cycle):
             if changed or base.epoch != EPOCH:
                 base.epoch, base.cursor = EPOCH, max(base.newest, 1)
                 local.incoming = None
-                await local.store.save_base(base, changed)
+                await local.store.base.save(base, changed)
                 local.memory.refresh(changed)
                 await local.render([collection.name])
         tally.received += len(changed)

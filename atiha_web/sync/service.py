@@ -34,7 +34,6 @@ from atiha_web.sync.calls import (
 from atiha_web.sync.engine import Write
 from atiha_web.sync.journal import cache_key
 from atiha_web.sync.last_sync import LastSync
-from atiha_web.sync.local_store import write_views
 from atiha_web.sync.operation import Call, OperationType, dump_json
 from atiha_web.sync.outcomes import problem
 from atiha_web.sync.rest_cycle import LOADS
@@ -43,6 +42,7 @@ from atiha_web.sync.rest_rows import unwrap
 from atiha_web.sync.statements import check_deletable
 from atiha_web.sync.status import SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
+from atiha_web.sync.view_store import write_views
 
 logger = logging.getLogger("atiha_web")
 

@@ -137,7 +137,7 @@ class Synchronizer:
             message="local storage is full: sync, then try again" if full else scheduler.message,
             clock_offset_ms=local.clock.offset_ms,
             problems=(*local.problems, *self._backend.storage_problems()),
-            partial=local.store.partial,
+            partial=local.store.base.partial,
         )
 
     def inspect(self) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def filled(number: int, size: int = 10) -> Base:
 async def saved(origin: MemoryOrigin, base: Base) -> LocalStore:
     kept = store(origin)
     await kept.open()
-    await kept.save_base(base, base.rows)
+    await kept.base.save(base, base.rows)
     return kept
 
 
@@ -76,7 +76,7 @@ async def test_a_change_rewrites_its_page_only(origin: MemoryOrigin) -> None:
     before = set(pages(origin))
     changed = RecordKey("ratings", "m00007")
     base.put(changed, Row(3_001, State(stamp(9_000), None)))
-    await kept.save_base(base, [changed])
+    await kept.base.save(base, [changed])
     assert len(before - set(pages(origin))) == 1
     assert (await opened(origin)).base.rows[changed].version == 3_001
 
@@ -122,16 +122,16 @@ async def test_a_cleared_base_is_stored_whole_by_the_next_change(origin: MemoryO
     base = filled(3)
     kept = await saved(origin, base)
     origin.clear()
-    await kept.save_base(base, [])
+    await kept.base.save(base, [])
     assert (await opened(origin)).base.rows == base.rows
 
 
 async def test_strays_of_a_crash_are_swept_the_second_time(origin: MemoryOrigin) -> None:
     kept = await saved(origin, filled(3))
     origin.set(NAMES.pages + "stray", "{}")
-    await kept.sweep_pages()
+    await kept.base.sweep()
     assert NAMES.pages + "stray" in origin.items
-    await kept.sweep_pages()
+    await kept.base.sweep()
     assert NAMES.pages + "stray" not in origin.items
     assert (await opened(origin)).problems == []
 
@@ -146,12 +146,12 @@ async def test_without_room_base_stays_in_memory_and_comes_back_later(
     record = RecordKey("ratings", "new")
     base.put(record, Row(4, State(stamp(4), {"review": "x" * 500})))
     base.cursor = 4
-    await kept.save_base(base, [record])
-    assert (kept.partial, origin.items) == (True, stored)
+    await kept.base.save(base, [record])
+    assert (kept.base.partial, origin.items) == (True, stored)
     assert (await opened(origin)).base.cursor == 3
     origin.quota = None
-    assert await kept.write_back(base)
-    assert kept.partial is False
+    assert await kept.base.write_back(base)
+    assert kept.base.partial is False
     assert (await opened(origin)).base.rows == base.rows
 
 

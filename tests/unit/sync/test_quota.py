@@ -198,8 +198,8 @@ async def test_base_may_take_the_room_of_the_one_it_replaces(
 ) -> None:
     device.origin.quota = device.origin.used + 200
     local = tab.engine.local
-    await local.store.replace_base(local.memory.base)
-    assert (local.store.partial, stored_manifest(device).cursor) == (False, len(KEYS))
+    await local.store.base.replace(local.memory.base)
+    assert (local.store.base.partial, stored_manifest(device).cursor) == (False, len(KEYS))
 
 
 async def test_a_refused_operation_without_room_for_quarantine_stays_pending(
@@ -340,7 +340,7 @@ async def test_a_crash_between_manifest_and_page_leaves_no_claim_of_what_is_gone
     storage = MortalStorage(device.origin, left=2)
     store = LocalStore(storage, NAMES, "0" * 12, {})
     with pytest.raises(CrashError):
-        await store._give_up_pages()
+        await store.base.give_up_pages()
     manifest = stored_manifest(device)
     assert list(manifest.pages) == list(before.pages)[1:]
     assert (manifest.partial, manifest.cursor) == (True, 0)

@@ -175,7 +175,7 @@ async def test_rows_another_tab_knows_better_are_kept_when_its_base_is_further(
     await turns()
     base = a.engine.local.memory.base
     further = Base(base.epoch, base.cursor + 5)
-    await b.engine.local.store.replace_base(further)
+    await b.engine.local.store.base.replace(further)
     await turns()
     assert rating(a, "m1") == 4
     assert rating(await open_tab(), "m1") == 4
@@ -193,7 +193,7 @@ async def test_a_page_that_never_heard_of_another_ones_pages_stores_its_base_who
     await a.write("ratings", "m2", {"rating": 3})
     await a.sync()
     local = deaf.engine.local
-    await local.store.save_base(local.memory.base, [])
+    await local.store.base.save(local.memory.base, [])
     opened = await open_tab()
     assert opened.status().problems == ()
     assert rating(opened, "m1") == 4

@@ -1,0 +1,292 @@
+"""Base in local storage: pages and a manifest, written so that each crash leaves a whole one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from operator import attrgetter, itemgetter
+
+from atiha_web.backends.base import Storage
+from atiha_web.errors import StorageFullError
+from atiha_web.sync.journal import Names
+from atiha_web.sync.operation import RecordKey
+from atiha_web.sync.pages import Manifest, PageTable, checksum, decode_manifest, decode_page
+from atiha_web.sync.replica import Base, Row
+from atiha_web.sync.room import Room
+
+logger = logging.getLogger("atiha_web")
+
+PAGES_PER_TURN = 4
+"""How many pages are read before others get a turn: one takes a browser about 1 ms."""
+ERASED = ""
+"""The manifest of data that a person gave up."""
+
+
+@dataclass
+class OpenedBase:
+    """What storage held; ``problems`` names what could not be read, in words.
+
+    ``schemas`` are the numbers that its rows were written under.
+    """
+
+    base: Base
+    schemas: Mapping[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class BaseStore:
+    """The base of one user over a ``Storage``; ``room`` tells whether anything may be written."""
+
+    def __init__(
+        self, storage: Storage, names: Names, writer: str, schemas: Mapping[str, int], room: Room
+    ) -> None:
+        self._storage = storage
+        self._names = names
+        self._writer = writer
+        self._schemas = dict(schemas)
+        self._room = room
+        self._table = PageTable()
+        self._page_numbers = count(1)
+        self._manifest_text: str | None = None
+        self._stray: set[str] = set()
+        self.partial = False
+        """Whether storage lacks some of base for want of room; the next start pulls it again."""
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def open(self, opened: OpenedBase) -> None:
+        """Read into ``opened``. What cannot be read stays in storage and is named there."""
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        if manifest is None:
+            self._manifest_text = text
+            if text:
+                opened.problems.append("the list of cached pages is unreadable; pulling again")
+            return
+        self.partial = manifest.partial
+        self._room.is_short |= manifest.partial
+        whole = await self._read_pages(manifest, opened)
+        opened.schemas = manifest.schemas
+        if manifest.schemas != self._schemas:
+            # The rows are brought into their current shape, so no page may stay as it is.
+            self._table.touch_all(opened.base)
+        if whole and manifest.schemas == self._schemas:
+            opened.base.epoch = manifest.epoch
+            opened.base.cursor = manifest.cursor
+            self._manifest_text = text
+        elif not whole and [text] != await self._storage.read([self._names.manifest]):
+            # No damage: another tab replaced pages between the manifest and them.
+            self._table = PageTable()
+            opened.base = Base()
+            await self.open(opened)
+        elif not whole:
+            opened.problems.append("a cached page is damaged; pulling again")
+
+    async def was_cleared(self) -> bool:
+        """Whether somebody cleared storage under us.
+
+        Another tab takes operations out of the journal only after it stored base: journal keys
+        that are gone with no base beside them were not acknowledged. What was erased on purpose
+        left an empty manifest. There may never have been room for one.
+        """
+        [manifest] = await self._storage.read([self._names.manifest])
+        never_stored = self._room.is_short and self._manifest_text is None
+        return manifest is None and not never_stored
+
+    async def reload(self) -> Base | None:
+        """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable."""
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        if manifest is None or manifest.schemas != self._schemas or text == self._manifest_text:
+            return None
+        if manifest.partial:
+            self._lacks_room(text)
+            return None
+        table, was_partial = self._table, self.partial
+        opened = OpenedBase(Base())
+        self._table = PageTable()
+        await self.open(opened)
+        if opened.problems:
+            self._table, self.partial = table, was_partial
+            return None
+        return opened.base
+
+    async def _read_pages(self, manifest: Manifest, opened: OpenedBase) -> bool:
+        names = list(manifest.pages)
+        texts = await self._storage.read([self._names.pages + name for name in names])
+        whole = True
+        for number, (name, text) in enumerate(zip(names, texts, strict=True), 1):
+            rows = _page_rows(text, manifest.pages[name])
+            whole &= rows is not None
+            if rows is not None:
+                opened.base.rows.update(rows)
+                records = list(map(itemgetter(0), rows))
+                self._table.loaded(name, manifest.pages[name], records)
+            if number % PAGES_PER_TURN == 0:
+                await asyncio.sleep(0)
+        opened.base.digest = manifest.digest
+        opened.base.newest = max(map(attrgetter("version"), opened.base.rows.values()), default=0)
+        return whole
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def save(self, base: Base, changed: Iterable[RecordKey]) -> None:
+        """Write the pages that hold ``changed`` rows, then the manifest, then drop old pages.
+
+        Where there is no room, base is kept in memory only (``partial`` tells): storage keeps what
+        it had, from which the next start goes on.
+        """
+        if self._room.is_short:
+            self._table.touch(changed)
+            self.partial |= not self._table.clean
+            return
+        [stored] = await self._storage.read([self._names.manifest])
+        if self._was_erased(stored):
+            return
+        if stored == self._manifest_text:
+            self._table.touch(changed)
+            await self._write(base, stored, replaced=())
+        elif (manifest := decode_manifest(stored)) is not None and manifest.partial:
+            self._lacks_room(stored)
+        else:
+            # A base that was cleared, or replaced by another tab's unheard, must come back whole:
+            # its manifest claims completeness.
+            await self._write_whole(base, stored, replaced=())
+
+    async def replace(self, base: Base) -> None:
+        """Write all of a base built beside the old one, then drop the old pages."""
+        if self._room.is_short:
+            self.partial = True
+            return
+        [stored] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(stored)
+        if manifest is not None and manifest.partial and stored != self._manifest_text:
+            self._lacks_room(stored)
+        elif not self._was_erased(stored):
+            named = () if manifest is None else manifest.pages
+            await self._write_whole(base, stored, replaced={*self._table.checksums, *named})
+
+    async def write_back(self, base: Base) -> bool:
+        """Store base whole again if there is room by now; tells whether views may come back too."""
+        if not self._room.is_short or not await self._room.is_there():
+            return False
+        self._room.is_short = False
+        [stored] = await self._storage.read([self._names.manifest])
+        if stored == self._manifest_text and not self.partial:
+            return True
+        if stored != ERASED:
+            self._manifest_text = stored
+        await self.replace(base)
+        return not self._room.is_short
+
+    async def sweep(self) -> None:
+        """Remove pages no manifest names: what a crash left.
+
+        Only those that were there the last time too: another tab may be about to name a new one.
+        """
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        named = {self._names.pages + name for name in (manifest.pages if manifest else ())}
+        stray = set(await self._storage.keys(self._names.pages)) - named
+        await self._remove(sorted(stray & self._stray))
+        self._stray = stray
+
+    def _was_erased(self, stored: str | None) -> bool:
+        return stored == ERASED and self._manifest_text not in (None, ERASED)
+
+    def _lacks_room(self, stored: str | None) -> None:
+        """Another tab gave up pages: what we hold must not take their room."""
+        self._manifest_text = stored
+        self._room.is_short = self.partial = True
+
+    async def _write_whole(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
+        self._table = PageTable()
+        self._table.touch(base.rows)
+        await self._write(base, stored, replaced)
+
+    async def _write(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
+        """Write what the table says; pages that are ``replaced`` go at the latest after that."""
+        texts, outdated = self._table.render(base, self._new_page_names())
+        manifest = Manifest(
+            base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
+        ).encode()
+        pages = {self._names.pages + name: text for name, text in texts.items()}
+        if texts or manifest != stored:
+            if not await self._fit({**pages, self._names.manifest: manifest}, replaced):
+                await self._keep_in_memory(pages)
+                return
+            self._manifest_text = manifest
+        self.partial = False
+        self._room.wanted = 0
+        await self._remove(self._names.pages + name for name in {*outdated, *replaced})
+
+    async def _fit(self, changes: Mapping[str, str], replaced: Collection[str]) -> bool:
+        """Write base; views, and then the pages it replaces, make room. Tells whether it fits."""
+        with suppress(StorageFullError):
+            await self._storage.write(changes)
+            return True
+        await self._room.give_up_views()
+        with suppress(StorageFullError):
+            await self._storage.write(changes)
+            return True
+        if not replaced:
+            return False
+        await self.give_up_pages(all_of_them=True)
+        await self._remove(self._names.pages + name for name in replaced)
+        with suppress(StorageFullError):
+            await self._storage.write(changes)
+            return True
+        self._room.wanted = sum(map(len, changes.values()))
+        return False
+
+    async def _keep_in_memory(self, pages: Iterable[str]) -> None:
+        """No manifest names these pages: what was written of them goes again."""
+        logger.warning("no room for cached data; it is kept in memory only")
+        self._table = PageTable()
+        self.partial = True
+        await self._remove(pages)
+
+    # -- giving up ------------------------------------------------------------------------
+
+    async def give_up_pages(self, *, all_of_them: bool = False) -> bool:
+        """Remove the page written first, or all; tells whether there was one.
+
+        The manifest goes first: it never claims what is not there. It may be another tab's.
+        """
+        [text] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(text)
+        if manifest is None or not manifest.pages:
+            return False
+        given_up = list(manifest.pages)[: None if all_of_them else 1]
+        rest = manifest.without_oldest(len(given_up)).encode()
+        self._lacks_room(rest)
+        pages = dict.fromkeys(self._names.pages + name for name in given_up)
+        await self._storage.write({self._names.manifest: rest, **pages})
+        return True
+
+    async def give_up_strays(self) -> bool:
+        """Remove every page there is, named or not; tells whether there was one."""
+        strays = await self._storage.keys(self._names.pages)
+        await self._remove(strays)
+        return bool(strays)
+
+    async def _remove(self, keys: Iterable[str]) -> None:
+        changes: dict[str, str | None] = dict.fromkeys(keys)
+        if changes:
+            await self._storage.write(changes)
+
+    def _new_page_names(self) -> Iterator[str]:
+        return (f"{self._writer}.{number}" for number in self._page_numbers)
+
+
+def _page_rows(text: str | None, expected: int) -> list[tuple[RecordKey, Row]] | None:
+    if text is None or checksum(text) != expected:
+        return None
+    try:
+        return decode_page(text)
+    except ValueError:
+        return None
