@@ -76,4 +76,7 @@ def shift_operation(
             started_later = after is not None and shifted <= after < session
             session = timestamp if started_later else shifted
         data = {**data, SESSION: min(session, timestamp)}
-    return replace(operation, timestamp=timestamp, data=data)
+    earlier = tuple(
+        shift_operation(each, delta_ms, known_sessions=known_sessions) for each in operation.earlier
+    )
+    return replace(operation, timestamp=timestamp, data=data, earlier=earlier)

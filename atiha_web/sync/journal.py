@@ -7,7 +7,7 @@ localStorage offers no atomic read-modify-write (see the HTML standard, "storage
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import quote
 
@@ -81,10 +81,14 @@ class Names:
 def encode_operation(operation: Operation) -> str:
     """The stored text of a pending operation; its id is in the key.
 
-    ``[collection, key, data, timestamp, schema]``, and where the operation carries a call of a
-    REST server a sixth member: ``[type, endpoint, fields]``.
+    ``[collection, key, data, timestamp, schema]``; where the operation carries a call of a REST
+    server a sixth member: ``[type, endpoint, fields]``; where it took the place of others a
+    seventh: ``[[id, data, timestamp, schema], …]``, the sixth being ``null`` if there is no call.
     """
-    return dump_json([*_members(operation), *_call_members(operation)])
+    call = _call_members(operation)
+    if operation.earlier:
+        call = [*(call or [None]), [_earlier_members(each) for each in operation.earlier]]
+    return dump_json([*_members(operation), *call])
 
 
 def decode_operation(operation_id: str, text: str) -> Operation:
@@ -93,8 +97,10 @@ def decode_operation(operation_id: str, text: str) -> Operation:
     Raises:
         InvalidDataError: it is not what ``encode_operation`` writes.
     """
-    members = _load(text, 5)
-    return _operation(operation_id, members[:5], members[5:])
+    members = _load(text, 5, 6, 7)
+    operation = _operation(operation_id, members[:5], members[5:6])
+    stated = members[6] if len(members) > 6 else []
+    return replace(operation, earlier=_earlier(operation, stated)) if stated else operation
 
 
 def encode_quarantined(entry: Quarantined) -> str:
@@ -109,7 +115,7 @@ def decode_quarantined(operation_id: str, text: str) -> Quarantined:
     Raises:
         InvalidDataError: it is not what ``encode_quarantined`` writes.
     """
-    members = _load(text, 7)
+    members = _load(text, 7, 8)
     code, message = members[5:7]
     operation = _operation(operation_id, members[:5], members[7:])
     return Quarantined(operation, str(code), str(message))
@@ -130,13 +136,19 @@ def _call_members(operation: Operation) -> list[object]:
     return [] if call is None else [[call.type, call.endpoint, call.fields]]
 
 
-def _load(text: str, length: int) -> list[object]:
-    """A list of ``length`` members, or of one more: the call."""
+def _earlier_members(operation: Operation) -> list[object]:
+    """Collection and key are those of the operation that took its place."""
+    stated = [operation.id, operation.data, operation.timestamp, operation.schema]
+    return [*stated, *_call_members(operation)]
+
+
+def _load(text: str, *lengths: int) -> list[object]:
+    """A list of so many members."""
     try:
         members = json.loads(text)
     except ValueError as error:
         raise InvalidDataError(f"a stored operation is not JSON: {text!r:.80}") from error
-    if not isinstance(members, list) or len(members) not in (length, length + 1):
+    if not isinstance(members, list) or len(members) not in lengths:
         raise InvalidDataError(f"a stored operation has another form: {text!r:.80}")
     return members
 
@@ -152,10 +164,22 @@ def _operation(operation_id: str, members: list[object], rest: list[object]) -> 
     )
     if not well_formed:
         raise InvalidDataError(f"the stored operation {operation_id!r:.80} has another form")
-    call = _call(operation_id, rest[0]) if rest else None
+    call = _call(operation_id, rest[0]) if rest and rest[0] is not None else None
     operation = Operation(operation_id, collection, key, data, timestamp, schema, call)  # type: ignore[arg-type]  # checked above
     check_operation(operation)
     return operation
+
+
+def _earlier(operation: Operation, stated: object) -> tuple[Operation, ...]:
+    found = []
+    for each in stated if isinstance(stated, list) else [stated]:
+        match each:
+            case [str(name), data, timestamp, schema, *call] if len(call) <= 1:
+                members = [*operation.record, data, timestamp, schema]
+                found.append(_operation(name, members, call))
+            case _:
+                raise InvalidDataError(f"the stored operation {operation.id!r} has another form")
+    return tuple(found)
 
 
 def _call(operation_id: str, members: object) -> Call:

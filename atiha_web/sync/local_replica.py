@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,7 +23,7 @@ from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.journal import GUEST, SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened
-from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.operation import Operation, RecordKey, in_place_of
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
 from atiha_web.sync.stored_views import StoredViews
@@ -164,7 +165,7 @@ class LocalReplica:
         """
         covered = self.memory.covered_by(operation)
         try:
-            await self.store.append(operation, covered)
+            operation = await self._append(operation, covered)
         except StorageFullError:
             self.storage_full = True
             self.record("problem", f"no room for a change of {operation.collection}")
@@ -176,6 +177,16 @@ class LocalReplica:
         self.memory.add(operation)
         self.succeed(covered, operation)
         await self.render([operation.collection])
+
+    async def _append(self, operation: Operation, covered: Sequence[Operation]) -> Operation:
+        """Store it with what it takes the place of; where room is short, alone."""
+        whole = in_place_of(operation, covered)
+        if whole.earlier:
+            with suppress(StorageFullError):
+                await self.store.append(whole, covered)
+                return whole
+        await self.store.append(operation, covered)
+        return operation
 
     async def restate(self, operation: Operation) -> None:
         """Store a pending operation with another timestamp, under its own id."""
@@ -196,13 +207,15 @@ class LocalReplica:
         """Take decided operations out of the journal; refused ones go to quarantine first.
 
         A refused one that left the journal meanwhile was replaced: a later one says all it said.
+        What a refused one took the place of comes back.
         """
         done = list(acknowledged)
         await self.store.remove(done)
         for entry in refused:
             operation = self.memory.pending.get(entry.operation.id)
             if operation is not None:
-                current = replace(entry, operation=operation)
+                await self._bring_back(operation)
+                current = replace(entry, operation=replace(operation, earlier=()))
                 await self.store.put_in_quarantine(current)
                 self.memory.quarantine[operation.id] = current
                 done.append(operation.id)
@@ -211,6 +224,15 @@ class LocalReplica:
             self.storage_full = False
             self.last_acknowledged = self._now()
         self.forget(done)
+
+    async def _bring_back(self, refused: Operation) -> None:
+        """Let the server decide on what a refused operation took the place of."""
+        for operation in refused.earlier:
+            await self.store.append(operation)
+            self.successors.pop(operation.id, None)
+            if refused.id in self.made:
+                self.made[operation.id] = self.made[refused.id]
+            self.memory.add(operation)
 
     def forget(self, operation_ids: Iterable[str]) -> None:
         """These operations have left the journal, decided."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite
 from typing import Any, Literal, NamedTuple
@@ -56,6 +56,9 @@ class Operation:
 
     For an endpoint of which no collection is declared, ``call`` holds the endpoint, ``collection``
     is its path and ``data`` whatever was stated, for a deletion what it names.
+
+    ``earlier`` are pending statements of the record that this one took the place of. They stay on
+    this device, and come back if the server refuses this one.
     """
 
     id: str
@@ -65,6 +68,7 @@ class Operation:
     timestamp: str
     schema: int = 1
     call: Call | None = None
+    earlier: tuple[Operation, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def record(self) -> RecordKey:
@@ -75,6 +79,19 @@ class Operation:
     def type(self) -> str:
         """``put`` or ``delete``."""
         return "delete" if self.data is None else "put"
+
+
+def in_place_of(operation: Operation, covered: Iterable[Operation]) -> Operation:
+    """``operation`` with the statements it covers: of many, the first and the latest.
+
+    What follows a bad statement often repeats what is bad in it: then the first one is good.
+    """
+    known = {each.id: each for older in covered for each in (older, *older.earlier)}
+    if not known:
+        return operation
+    in_order = sorted(known.values(), key=lambda each: (each.timestamp, each.id))
+    ends = in_order if len(in_order) == 1 else [in_order[0], in_order[-1]]
+    return replace(operation, earlier=tuple(replace(each, earlier=()) for each in ends))
 
 
 def is_user_id(text: object) -> bool:

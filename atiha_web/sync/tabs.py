@@ -68,6 +68,8 @@ class TabFollower:
                 self._local.note_problem(str(error))
                 return None
             memory.add(operation)
+            # It may have come back: what took its place was refused.
+            self._local.successors.pop(operation_id, None)
             return operation.collection
         gone = self._local.gone(operation_id)
         return None if gone is None else gone.collection
