@@ -10,14 +10,14 @@ from demo.assets import AssetError, build
 from demo.static_files import StaticFiles
 
 ROOT = Path(__file__).resolve().parent.parent
-BRIDGE = Path(atiha_web.__file__).parent / "js" / "bridge.js"
+SCRIPTS = Path(atiha_web.__file__).parent / "js"
 
 
 def main() -> None:
     """Run until SIGINT or SIGTERM; print `ready: <url>` once the page and the API answer."""
     args = _arguments()
     try:
-        page = StaticFiles(build().root, BRIDGE, ROOT / ".cache" / "gzip")
+        page = StaticFiles(build().root, SCRIPTS, ROOT / ".cache" / "gzip")
         with open_database(args.database_url, args.data) as url:
             app = create_app(url)
             app.mount("/", page)

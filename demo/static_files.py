@@ -100,15 +100,16 @@ class StaticFiles:
 
     Args:
         site: The folder that `demo.assets` built, with its manifest.json.
-        bridge: The JavaScript that the installed package brings, served as /atiha/bridge.js.
+        scripts: The folder of JavaScript that the installed package brings, served as /atiha/….
         cache: A folder for compressed copies.
     """
 
-    def __init__(self, site: Path, bridge: Path, cache: Path) -> None:
+    def __init__(self, site: Path, scripts: Path, cache: Path) -> None:
         manifest = json.loads((site / "manifest.json").read_text("utf-8"))
         built = {name: (site / name).read_bytes() for name in manifest["files"]}
         page = {file.name: file.read_bytes() for file in PAGE.iterdir() if file.is_file()}
-        page |= {"app.zip": _archive(PAGE / "app"), "atiha/bridge.js": bridge.read_bytes()}
+        page |= {f"atiha/{file.name}": file.read_bytes() for file in scripts.glob("*.js")}
+        page["app.zip"] = _archive(PAGE / "app")
         version = _digest(
             *(part for item in sorted(page.items()) for part in item), manifest["build"]
         )

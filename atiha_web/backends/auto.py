@@ -46,10 +46,11 @@ async def choose_backend(
     Args:
         storage: ``"memory"`` keeps nothing beyond this page or process. On CPython a folder, as
             a ``Path`` or as text with a slash in it. By default what the platform has to offer:
-            ``window.localStorage`` in a page, the user-data folder on CPython.
+            ``window.localStorage`` in a page, that of a page in a worker, the user-data folder on
+            CPython.
         base_url: Whose data it is: each server has a folder of its own inside ``storage``.
-        bridge_url: Where the page's origin serves ``bridge.js``; see ``page.load_bridge``.
-        mirror: What a page keeps a second copy of, as a browser may be killed before its storage
+        bridge_url: Where the page's origin serves ``bridge.js``; see ``bridge.load_bridge``.
+        mirror: What a browser keeps a second copy of, as a browser may be killed before its storage
             reaches the disk.
 
     Raises:
@@ -67,9 +68,11 @@ async def choose_backend(
         memory = MemoryStorage() if storage == "memory" else None
         return await page_backend(storage=memory, bridge_url=bridge_url, mirror=mirror)
     if is_in_worker():
-        raise PlatformError(
-            "there is no storage for Python in a worker yet: run Pyodide on the page's main thread"
-        )
+        from atiha_web.backends.memory import MemoryStorage  # noqa: PLC0415
+        from atiha_web.backends.worker import worker_backend  # noqa: PLC0415
+
+        memory = MemoryStorage() if storage == "memory" else None
+        return await worker_backend(storage=memory, bridge_url=bridge_url, mirror=mirror)
     if is_in_browser():
         raise PlatformError("Pyodide runs outside of a browser here: use CPython instead")
     from atiha_web.backends.httpx import HttpxTransport  # noqa: PLC0415

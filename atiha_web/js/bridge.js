@@ -1,10 +1,11 @@
-// The page's side of the page backend. It moves text, bytes and events between Python and the
+// The browser's side of the page backend. It moves text, bytes and events between Python and the
 // browser and decides nothing: what can be wrong is in Python, where the simulation runs it.
 //
 // Load it by URL, as a classic script or as a module; it exports nothing and sets
-// `globalThis.atihaBridge`. Arguments and results are plain data and thunks, so that a worker can be
-// served over a BroadcastChannel by the same functions. Times are in ms. Nothing here returns
-// null, which Python would see as a JsNull instead of None: undefined stands for what is not there.
+// `globalThis.atihaBridge`. Arguments and results are plain data and thunks, so that `serve.js` can
+// offer the same functions to workers. In a worker itself locks, requests and the mirror work; what
+// needs a window does not. Times are in ms. Nothing here returns null, which Python would see as a
+// JsNull instead of None: undefined stands for what is not there.
 (() => {
   const orUndefined = (value) => value ?? undefined;
 
@@ -13,22 +14,38 @@
 
   const read = (...keys) => keys.map((key) => orUndefined(local().getItem(key)));
 
+  // Whoever listens in this document: browsers tell only other documents of a change.
+  const listeners = new Set();
+
+  function tellOthers(writer, key, value) {
+    // As late as the browser's own events: who hears it may not break the write.
+    for (const listener of listeners) {
+      if (listener === writer) continue;
+      queueMicrotask(() => listeners.has(listener) && listener("storage", key, value));
+    }
+  }
+
+  // The function with which `writer`, a listener, writes, so that only the others hear of it.
+  //
   // write(key, value, key, value, …): one crossing for a batch, and strings cross cheaper as
   // arguments than as JSON or in an array. An undefined value removes its key. Returns nothing,
   // or what failed after how many changes.
-  function write(...pairs) {
+  const writeAs = (writer) => (...pairs) => {
     let done = 0;
     try {
       const storage = local();
+      const alone = listeners.size === (listeners.has(writer) ? 1 : 0);
       for (; done < pairs.length; done += 2) {
         const [key, value] = [pairs[done], pairs[done + 1]];
+        const news = !alone && orUndefined(storage.getItem(key)) !== value;
         if (value === undefined) storage.removeItem(key);
         else storage.setItem(key, value);
+        if (news) tellOthers(writer, key, value);
       }
     } catch ({ name, message }) {
       return { name, message, applied: done / 2 };
     }
-  }
+  };
 
   // Object.keys is one step in every browser, but leaves out keys called like a method of Storage;
   // key(i) never does, and takes a walk from the start each time in some browsers.
@@ -40,6 +57,9 @@
     }
     return names.filter((name) => name.startsWith(prefix));
   }
+
+  // Takes a Web Lock away from whoever holds it, for who waits next.
+  const steal = (name) => navigator.locks.request(name, { steal: true }, () => {});
 
   // Asks for a Web Lock. `held` tells whether it was had in time; `release()` gives it back, or
   // gives up waiting, and may be called at any moment.
@@ -69,7 +89,8 @@
   }
 
   // Sends one request. `reply` settles with the whole reply or with what failed; `cancel()` ends it.
-  function request(url, method, headers, body, timeout) {
+  // `base` is what a relative URL is relative to, where that is not this document.
+  function request(url, method, headers, body, timeout, base = globalThis.document?.baseURI) {
     const ending = new AbortController();
     // A flag of our own: browsers raise the same classes of error for a timeout and a dead network.
     let late = false;
@@ -79,7 +100,7 @@
     }, timeout);
     const exchange = async () => {
       try {
-        const response = await fetch(url, {
+        const response = await fetch(new URL(url, base), {
           method,
           headers: JSON.parse(headers),
           body,
@@ -143,7 +164,7 @@
     };
     const opened = new Promise((resolve) => {
       try {
-        const opening = window.indexedDB.open(name, 1);
+        const opening = indexedDB.open(name, 1);
         opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
         opening.onerror = () => resolve(failed(opening.error));
         opening.onsuccess = () => resolve(take(opening.result));
@@ -184,7 +205,8 @@
   }
 
   // Forwards what happens to `listener(what, key, value)`: "storage", "online", "offline",
-  // "visible" or "hidden". Returns a function that stops it.
+  // "visible" or "hidden". What others in this document write is a "storage" too. Returns a function
+  // that stops it.
   function listen(listener) {
     const forward = {
       storage: ({ storageArea, key, newValue }) => {
@@ -200,16 +222,21 @@
     const target = (type) => (type === "visibilitychange" ? document : window);
     const types = Object.keys(forward);
     types.forEach((type) => target(type).addEventListener(type, forward[type]));
-    return () => types.forEach((type) => target(type).removeEventListener(type, forward[type]));
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      types.forEach((type) => target(type).removeEventListener(type, forward[type]));
+    };
   }
 
   globalThis.atihaBridge = Object.freeze({
     // Counted up when Python and this file must change together: a cache may hold an older file.
-    version: 2,
+    version: 3,
     read,
-    write,
+    writeAs,
     keys,
     lock,
+    steal,
     request,
     sendLast,
     persisted,

@@ -1,9 +1,9 @@
 """Makes of our wheel the one that pages download: the same name and version, and less in it.
 
-What a page cannot use is left out: the server, the test helpers, the backends of CPython and the
-README. Comments and docstrings are blanked, so that tracebacks name the lines they always do. The
-files are stored uncompressed: compressed together, as a server does when it sends them, they take
-a quarter less than each by itself.
+What a page cannot use is left out: the server, the test helpers, the backends of CPython, the
+extension for JupyterLab and the README. Comments and docstrings are blanked, so that tracebacks
+name the lines they always do. The files are stored uncompressed: compressed together, as a server
+does when it sends them, they take a quarter less than each by itself.
 """
 
 import ast
@@ -21,6 +21,7 @@ LEFT_OUT = (
     "atiha_web/testing/",
     "atiha_web/backends/file/",
     "atiha_web/backends/httpx.py",
+    "atiha_web/js/labextension/",
 )
 # The same files give the same bytes, whenever they were built.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -32,7 +33,8 @@ def slim(wheel: Path, folder: Path) -> None:
         files = {
             name: blanked(whole.read(name)) if name.endswith(".py") else whole.read(name)
             for name in whole.namelist()
-            if not name.startswith(LEFT_OUT) and not name.endswith("entry_points.txt")
+            if not (name.startswith(LEFT_OUT) or ".data/" in name)
+            and not name.endswith("entry_points.txt")
         }
     record = next(name for name in files if name.endswith(".dist-info/RECORD"))
     metadata = record.replace("RECORD", "METADATA")

@@ -3,7 +3,7 @@
 import httpx
 
 from demo.assets import build
-from demo.server import BRIDGE
+from demo.server import SCRIPTS
 from demo.static_files import StaticFiles
 from tests.benchmarks.figures import Figure, middle
 from tests.benchmarks.lab import Lab
@@ -43,7 +43,7 @@ async def _start(lab: Lab, package: str, code: str) -> float:
 
 async def _download(lab: Lab) -> Figure:
     site = build()
-    files = StaticFiles(site.root, BRIDGE, lab.folder)
+    files = StaticFiles(site.root, SCRIPTS, lab.folder)
     paths = [f"/pyodide/{site.wheel.name}", "/atiha/bridge.js"]
     transport = httpx.ASGITransport(files)
     sizes = {}

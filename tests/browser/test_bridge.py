@@ -39,7 +39,7 @@ class Pages:
     def __init__(self, server: OriginServer, bridge: bytes) -> None:
         self._server = server
         self._serve("/atiha/bridge.js", bridge, "text/javascript")
-        self._serve("/stale.js", bridge.replace(b"version: 2,", b"version: 0,"), "text/javascript")
+        self._serve("/stale.js", bridge.replace(b"version: 3,", b"version: 0,"), "text/javascript")
 
     def show(self, head: str = "", policy: str = STRICT) -> str:
         """The URL of a page with something in its head."""
@@ -65,7 +65,7 @@ def pages(origin_server: OriginServer, site: Site) -> Pages:
 
 @run_in_pyodide(packages=["atiha-web"])
 async def load(selenium: Any, page: str, bridge_url: str | None = None) -> str:
-    from atiha_web.backends.page import load_bridge
+    from atiha_web.backends.bridge import load_bridge
     from atiha_web.errors import PlatformError
     from page_harness import Documents
 
@@ -75,7 +75,7 @@ async def load(selenium: Any, page: str, bridge_url: str | None = None) -> str:
             js_bridge = await load_bridge(bridge_url, js_window)
         except PlatformError as error:
             return f"refused: {error}"
-        js_bridge.write("key", "value")
+        js_bridge.writeAs(None)("key", "value")
         return js_window.localStorage.getItem("key")
 
 
@@ -104,7 +104,7 @@ def test_without_a_policy_it_comes_out_of_the_wheel(selenium: Any, pages: Pages)
 
 def test_a_careful_page_without_it_is_told_what_to_do(selenium: Any, pages: Pages) -> None:
     told = load(selenium, pages.show(), "/missing.js")
-    assert told.startswith("refused: bridge.js of version 2 could not be loaded")
+    assert told.startswith("refused: bridge.js of version 3 could not be loaded")
     assert '<script src="/atiha/bridge.js"></script>' in told
 
 

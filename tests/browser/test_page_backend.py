@@ -331,21 +331,3 @@ def test_no_reply_comes_from_a_cache(selenium: Any, origin_server: OriginServer)
         200, str(next(count)).encode(), cached
     )
     assert ask_twice(selenium) == ["1", "2"]
-
-
-def test_a_worker_is_told_that_it_has_no_backend(selenium: Any) -> None:
-    told = selenium.run_webworker(
-        """
-        import pyodide_js
-        await pyodide_js.loadPackage("atiha-web")
-        from atiha_web.backends.auto import choose_backend, is_in_page, is_in_worker
-        from atiha_web.errors import PlatformError
-        assert is_in_worker() and not is_in_page()
-        try:
-            await choose_backend()
-        except PlatformError as error:
-            told = str(error)
-        told
-        """
-    )
-    assert "main thread" in told

@@ -29,9 +29,10 @@ def site(tmp_path: Path) -> Path:
 @pytest.fixture
 def browser(site: Path, tmp_path: Path) -> httpx.AsyncClient:
     """Asks the application without a socket."""
-    bridge = tmp_path / "bridge.js"
-    bridge.write_text("// bridge")
-    files = StaticFiles(site, bridge, tmp_path / "cache")
+    scripts = tmp_path / "js"
+    scripts.mkdir()
+    (scripts / "bridge.js").write_text("// bridge")
+    files = StaticFiles(site, scripts, tmp_path / "cache")
     return httpx.AsyncClient(transport=httpx.ASGITransport(files), base_url="http://demo")
 
 

@@ -32,7 +32,7 @@ class Origin:
 
     def __init__(self, database_url: str, site: Site) -> None:
         self._database_url = database_url
-        self._demo = demo.static_files.StaticFiles(site.root, demo.server.BRIDGE, CACHE / "gzip")
+        self._demo = demo.static_files.StaticFiles(site.root, demo.server.SCRIPTS, CACHE / "gzip")
         self._outlived = threading.Event()
         self._running = ExitStack()
         self._control = _Control(self)

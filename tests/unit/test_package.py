@@ -58,10 +58,35 @@ def test_public_names_are_sorted_and_there() -> None:
 def test_wheel_holds_the_whole_package_and_nothing_else(wheel_names: set[str]) -> None:
     package = (p for p in (ROOT / "atiha_web").rglob("*") if "__pycache__" not in p.parts)
     sources = {p.relative_to(ROOT).as_posix() for p in package if p.is_file()}
-    assert {n for n in wheel_names if ".dist-info/" not in n} == sources
+    assert {n for n in wheel_names if not re.search(r"\.(dist-info|data)/", n)} == sources
 
 
-@pytest.mark.parametrize("name", ["py.typed", "js/bridge.js"])
+def test_wheel_installs_an_extension_of_jupyterlab_and_nothing_else(wheel_names: set[str]) -> None:
+    folder = "data/share/jupyter/labextensions/atiha-web"
+    installed = {n.partition(".data/")[2] for n in wheel_names if ".data/" in n}
+    assert installed == {
+        f"{folder}/install.json",
+        f"{folder}/package.json",
+        f"{folder}/static/bridge.js",
+        f"{folder}/static/remoteEntry.js",
+        f"{folder}/static/serve.js",
+    }
+
+
+def test_the_extension_has_the_version_of_the_package() -> None:
+    manifest = ROOT / "atiha_web" / "js" / "labextension" / "package.json"
+    assert json.loads(manifest.read_text("utf-8"))["version"] == version("atiha-web")
+
+
+def test_scripts_and_python_agree_on_the_version_of_the_bridge() -> None:
+    found = {
+        name: re.findall(r"(?i:version)(?: =|:) (\d+)", (ROOT / "atiha_web" / name).read_text())
+        for name in ("js/bridge.js", "js/serve.js", "backends/bridge.py")
+    }
+    assert set(map(tuple, found.values())) == {(found["js/serve.js"][0],)}, found
+
+
+@pytest.mark.parametrize("name", ["py.typed", "js/bridge.js", "js/serve.js"])
 def test_wheel_holds_what_is_no_python(wheel_names: set[str], name: str) -> None:
     assert f"atiha_web/{name}" in wheel_names
 

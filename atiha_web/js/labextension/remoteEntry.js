@@ -1,0 +1,15 @@
+// The extension for JupyterLab and JupyterLite, in the form in which they load extensions (a
+// container of module federation), written by hand: there is nothing to compile. `serve.js` and
+// `bridge.js` stand beside this file once it is installed.
+(() => {
+  const plugin = {
+    id: "atiha-web:serve",
+    description: "Lends the page's localStorage to Python kernels that run in the browser.",
+    autoStart: true,
+    activate: () => import("./serve.js"),
+  };
+  (globalThis._JUPYTERLAB ??= {})["atiha-web"] = {
+    init: () => {},
+    get: async () => () => ({ __esModule: true, default: plugin }),
+  };
+})();
