@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from atiha_web.backends.base import Backend, StorageChange
 from atiha_web.collections import Registry
-from atiha_web.errors import ProblemError, SaveError, TransportError
+from atiha_web.errors import SaveError
 from atiha_web.services.user_database import AccountApi, Pending
+from atiha_web.sign_outs import SignOuts
 from atiha_web.sync.guest import GuestAdoption, GuestProtocol
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import GUEST, SESSION_KEY
-from atiha_web.sync.operation import dump_json, is_user_id
+from atiha_web.sync.outcomes import backoff
 from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.protocols import Protocol
 from atiha_web.sync.reconciler import Conflict
+from atiha_web.sync.signed_in import SignedIn, session_user
 from atiha_web.sync.status import Status
 from atiha_web.sync.synchronizer import Synchronizer
 
 logger = logging.getLogger("atiha_web")
-
-_UNFINISHED_SIGN_OUT = "atiha:sign-out"
 
 
 class Session:
@@ -50,10 +50,12 @@ class Session:
         """Called with each write of whoever is signed in that lost; set it before ``open``."""
         self.token = token
         self.statuses: Hub[Status] = Hub(self.status)
-        self.api = AccountApi(
-            backend.transport, base_url, self.headers, ours=protocol.name == "sync"
-        )
         self._backend = backend
+        self._stored = SignedIn(backend)
+        self._sign_outs = SignOuts(
+            lambda token: self._account_api(lambda: _bearer(token)), self._stored
+        )
+        self._telling: asyncio.Task[None] | None = None
         self._registry = registry
         self._base_url = base_url
         self._interval = interval
@@ -66,6 +68,7 @@ class Session:
         self._unsubscribe = backend.storage.subscribe(self._on_storage)
         self._unlisten = backend.environment.subscribe(self._on_signal)
         self._persistence = Persistence(backend)
+        self.api = self._account_api(self.headers)
 
     @property
     def signed_in(self) -> Synchronizer | None:
@@ -94,9 +97,9 @@ class Session:
     async def open(self, user_id: str | None) -> None:
         """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
         async with self._switching:
-            await self._switch(user_id or await self._stored_user())
+            await self._switch(user_id or await self._stored.user())
         if self.signed_in is None and self._background:
-            self._spawn(self._finish_sign_out())
+            self._tell_of_sign_outs()
 
     async def sign_in(self, user_id: str, token: str | None) -> None:
         """Remember who is signed in on this device, and open their data."""
@@ -105,15 +108,14 @@ class Session:
             if previous is not None and previous.user_id != user_id:
                 await previous.engine.local.remove_views()
             self.token = token
-            await self._backend.storage.write(
-                {SESSION_KEY: dump_json({"userId": user_id}), _UNFINISHED_SIGN_OUT: None}
-            )
+            await self._stored.remember(user_id)
+            self._sign_outs.somebody_signed_in()
             await self._switch(user_id)
 
     async def sign_out(self, pending: Pending) -> None:
         """Close and hide the user's data, erase it if it is discarded, end the session."""
         async with self._switching:
-            await self._backend.storage.write({SESSION_KEY: None, _UNFINISHED_SIGN_OUT: "1"})
+            await self._stored.forget()
             current = await self._stop()
             if current is not None and current.user_id != GUEST:
                 await current.engine.local.remove_views()
@@ -122,19 +124,11 @@ class Session:
             await self._switch(None)
             with suppress(SaveError):
                 await self._backend.storage.flush("disk")
-            await self._end_session()
+            self._sign_outs.add(self.token)
             self.token = None
-
-    async def _end_session(self) -> None:
-        """End the session on the server; where that fails it is tried again once online."""
-        try:
-            await self.api.call("DELETE", "/api/sessions/current")
-        except TransportError as error:
-            # Where the server knows of no session, there is none to end.
-            if not isinstance(error, ProblemError) or error.status != 401:
-                logger.warning("signed out here; the server will be told later: %s", error)
-                return
-        await self._backend.storage.write({_UNFINISHED_SIGN_OUT: None})
+            is_told = await self._sign_outs.tell()
+        if not is_told and self._background:
+            self._tell_of_sign_outs()
 
     async def drain(self) -> int:
         """Send what is pending; returns how many operations are left."""
@@ -176,7 +170,7 @@ class Session:
             protocol=protocol,
         )
         [session] = await self._backend.storage.read([SESSION_KEY])
-        if _session_user(session) == user_id:
+        if session_user(session) == user_id:
             synchronizer.engine.local.session = session
         background = self._background and user_id != GUEST
         await synchronizer.start(background=background)
@@ -219,13 +213,9 @@ class Session:
                 # The app's mistake must not end what tells it of the next one.
                 logger.exception("on_conflict failed")
 
-    async def _stored_user(self) -> str | None:
-        [text] = await self._backend.storage.read([SESSION_KEY])
-        return _session_user(text)
-
     def _on_storage(self, change: StorageChange) -> None:
         if change.key == SESSION_KEY:
-            self._spawn(self._follow_session(_session_user(change.value)))
+            self._spawn(self._follow_session(session_user(change.value)))
 
     async def _follow_session(self, user_id: str | None) -> None:
         """Another tab signed somebody in or out."""
@@ -237,28 +227,38 @@ class Session:
 
     def _on_signal(self, name: str) -> None:
         self.statuses.notify()
-        if name == "online" and self.signed_in is None:
-            self._spawn(self._finish_sign_out())
+        if name == "online":
+            self._tell_of_sign_outs()
 
-    async def _finish_sign_out(self) -> None:
-        async with self._switching:
-            [unfinished] = await self._backend.storage.read([_UNFINISHED_SIGN_OUT])
-            if unfinished is not None and self.signed_in is None:
-                await self._end_session()
+    def _tell_of_sign_outs(self) -> None:
+        """Begin to tell the server of them, at once."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = self._spawn(self._tell_until_told())
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+    async def _tell_until_told(self) -> None:
+        for failures in count():
+            async with self._switching:
+                if self.signed_in is None:
+                    await self._sign_outs.recall()
+                if await self._sign_outs.tell() or not self._background:
+                    return
+            await asyncio.sleep(backoff(failures, self._backend.random()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _account_api(self, headers: Callable[[], dict[str, str]]) -> AccountApi:
+        ours = self._protocol.name == "sync"
+        return AccountApi(self._backend.transport, self._base_url, headers, ours=ours)
 
     def headers(self) -> dict[str, str]:
         """The request headers that say who asks."""
-        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+        return _bearer(self.token)
 
 
-def _session_user(text: str | None) -> str | None:
-    try:
-        user_id = json.loads(text or "null")["userId"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return user_id if is_user_id(user_id) else None
+def _bearer(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"authorization": f"Bearer {token}"}

@@ -16,6 +16,10 @@ from atiha_web.sync.operation import Call, Operation, check_operation, dump_json
 from atiha_web.sync.replica import Quarantined
 
 SESSION_KEY = "atiha_session"
+SESSION_TIME_KEY = "atiha:session-time"
+"""When ``SESSION_KEY`` was last written or removed, where storage has a mirror; ms since 1970."""
+SIGN_OUT_KEY = "atiha:sign-out"
+"""There while the server is yet to be told that the last user signed out."""
 QUEUE_KEY = "atiha_sync_queue"
 LAST_SYNC_KEY = "atiha_last_sync"
 GUEST = "~guest"

@@ -9,22 +9,32 @@ in both.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from atiha_web.backends.mirror import MirrorPolicy, Recovery
-from atiha_web.sync.journal import FORGOTTEN, HEIR_KEY, SESSION_KEY
+from atiha_web.sync.journal import (
+    ASIDE,
+    FORGOTTEN,
+    HEIR_KEY,
+    SESSION_KEY,
+    SESSION_TIME_KEY,
+    SIGN_OUT_KEY,
+    Names,
+)
+from atiha_web.sync.signed_in import session_time, session_user
 
 MARK_DAYS = 30
 """How long a mark is kept; a browser has written localStorage to the disk long before."""
 
-_WHOSE = frozenset((SESSION_KEY, HEIR_KEY))
+_SESSION = frozenset((SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY))
 _DAY_MS = 24 * 60 * 60 * 1000
 _ENTRY = re.compile(r"atiha:([^:]+):([jq]):(.+)", re.DOTALL)
 
 
 def is_mirrored(key: str) -> bool:
     """Whether losing ``key`` would lose something that no server has, or who it belongs to."""
-    return _ENTRY.match(key) is not None or key.startswith(FORGOTTEN) or key in _WHOSE
+    is_kept = _ENTRY.match(key) is not None or key.startswith((FORGOTTEN, ASIDE))
+    return is_kept or key in _SESSION or key == HEIR_KEY
 
 
 def recover(
@@ -32,16 +42,18 @@ def recover(
 ) -> Recovery:
     """Bring storage and mirror together; see ``MirrorPolicy.recover``.
 
-    What storage holds is never overwritten: another tab may just have written it.
+    What storage holds is not overwritten: another tab may just have written it. Who is signed in
+    is the exception, where the mirror knows of a later change.
     """
-    # Who signed out left other keys behind; only storage that was cleared has nothing at all.
-    known = {key: text for key, text in mirrored.items() if key != SESSION_KEY or not keys}
-    known.update(stored)
+    session = _later_session(stored, mirrored)
+    known = {key: text for key, text in {**mirrored, **stored}.items() if key not in _SESSION}
+    known.update((key, session[key]) for key in _SESSION if key in session)
     marks = {key.removeprefix(FORGOTTEN) for key in known if key.startswith(FORGOTTEN)}
     kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
     behind = [key for key in stored if key not in kept]
+    shown = [*_views(keys, behind), *_of_who_left(keys, stored, kept)]
     return Recovery(
-        storage={**_changes(stored, kept), **dict.fromkeys(_views(keys, behind))},
+        storage={**_changes(stored, kept), **dict.fromkeys(shown)},
         mirror=_changes(mirrored, kept),
     )
 
@@ -63,9 +75,29 @@ def _is_over(key: str, known: Mapping[str, str], marks: Container[str], now_ms: 
     return kind == "j" and f"atiha:{user}:q:{operation_id}" in known
 
 
+def _later_session(stored: Mapping[str, str], mirrored: Mapping[str, str]) -> Mapping[str, str]:
+    """The one that knows of the later sign-in or sign-out."""
+    times = [session_time(each.get(SESSION_TIME_KEY)) for each in (stored, mirrored)]
+    return mirrored if times[1] > times[0] else stored
+
+
 def _views(keys: Sequence[str], behind: Sequence[str]) -> list[str]:
     """The stored views of the users whose entries are behind: they show what was given up."""
-    users = {entry[1] for entry in map(_ENTRY.match, behind) if entry is not None}
+    return _views_of(keys, {entry[1] for entry in map(_ENTRY.match, behind) if entry is not None})
+
+
+def _of_who_left(
+    keys: Sequence[str], stored: Mapping[str, str], kept: Mapping[str, str]
+) -> list[str]:
+    """What any page can read of the user who signed out, as storage has forgotten."""
+    before, now = (session_user(each.get(SESSION_KEY)) for each in (stored, kept))
+    if before is None or before == now:
+        return []
+    account = Names(before).account
+    return [*_views_of(keys, {before}), *(key for key in keys if key == account)]
+
+
+def _views_of(keys: Sequence[str], users: Collection[str]) -> list[str]:
     endings = tuple(f"_{user}" for user in users)
     return [key for key in keys if key.startswith("atiha_") and key.endswith(endings)]
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from atiha_web import Client, connect
 from atiha_web.errors import SaveError, StorageUnavailableError
-from atiha_web.sync.journal import FORGOTTEN, GUEST, HEIR_KEY, SESSION_KEY
+from atiha_web.sync.journal import (
+    ASIDE,
+    FORGOTTEN,
+    GUEST,
+    HEIR_KEY,
+    QUEUE_KEY,
+    SESSION_KEY,
+    SESSION_TIME_KEY,
+    SIGN_OUT_KEY,
+)
 from atiha_web.sync.recovery import MARK_DAYS, is_mirrored, recover
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, answer
 from tests.unit.simulated_mirror import Browser
@@ -22,7 +31,7 @@ Q = f"atiha:ann:q:{W}-"
 MARK = f"{FORGOTTEN}ann:{W}-"
 DAY_MS = 24 * 3_600_000
 NOW = 1_000 * DAY_MS
-SESSION = {SESSION_KEY: '{"userId":"ann"}'}
+SESSION = {SESSION_KEY: '{"userId":"ann"}', SESSION_TIME_KEY: "1"}
 
 Entries = dict[str, str]
 
@@ -40,8 +49,9 @@ def after(stored: Entries, mirrored: Entries, *others: str) -> tuple[Entries, En
 # -- decided without I/O -----------------------------------------------------------------------
 
 
-def test_journal_quarantine_marks_and_whose_they_are_are_mirrored_and_nothing_else() -> None:
-    mirrored = [J + "1", Q + "1", MARK + "1", SESSION_KEY, HEIR_KEY, f"atiha:%25:j:{W}-1"]
+def test_what_no_server_has_and_whose_it_is_are_mirrored_and_nothing_else() -> None:
+    mirrored = [J + "1", Q + "1", MARK + "1", HEIR_KEY, f"atiha:%25:j:{W}-1", f"{ASIDE}0123"]
+    mirrored += [SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY]
     others = ["atiha:ann:m", "atiha:ann:b:1", "atiha_ratings_ann", "atiha_sync_queue", "theme"]
     assert [key for key in mirrored + others if is_mirrored(key)] == mirrored
 
@@ -103,8 +113,22 @@ def test_who_was_signed_in_comes_back_with_storage_that_was_cleared() -> None:
     assert after({}, SESSION) == (SESSION, SESSION)
 
 
-def test_who_signed_out_does_not_come_back() -> None:
-    assert after({}, SESSION, "atiha:ann:m") == ({}, {})
+SIGNED_OUT = {SESSION_TIME_KEY: "2", SIGN_OUT_KEY: "1"}
+
+
+def test_who_signed_out_last_stays_out_though_storage_forgot() -> None:
+    assert after(SESSION, SIGNED_OUT) == (SIGNED_OUT, SIGNED_OUT)
+
+
+def test_who_signed_in_last_stays_in_though_the_mirror_missed_it() -> None:
+    again = {**SESSION, SESSION_TIME_KEY: "3"}
+    assert after(again, SIGNED_OUT) == (again, again)
+
+
+def test_what_shows_who_signed_out_is_removed_again() -> None:
+    shown = ["atiha_ratings_ann", "atiha:ann:account", "atiha_ratings_bob", "atiha:bob:account"]
+    recovery = recover([*SESSION, *shown], SESSION, SIGNED_OUT, NOW)
+    assert [key for key in shown if key in recovery.storage] == shown[:2]
 
 
 KEYS = st.builds(
@@ -368,6 +392,55 @@ async def test_what_was_discarded_at_logout_does_not_come_back(
     assert (stars(page), page.status.pending) == ({}, 0)
 
 
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_a_browser_killed_right_after_a_sign_out_opens_signed_out(
+    browser: Browser, open_page: OpenPage, *, reachable: bool
+) -> None:
+    page = await open_page(None)
+    user_id = await signed_in(page)
+    await rate(page, m1=1)
+    await page.sync()
+    browser.reach_disk()
+    browser.device.break_network(broken=not reachable)
+    await page.users.logout(pending="keep")
+    browser.kill()
+    page = await open_page(None)
+    assert page.user_id is None
+    assert f"atiha_ratings_{user_id}" not in browser.device.origin.items
+
+
+async def test_the_server_hears_of_a_sign_out_that_a_killed_browser_forgot(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page(None)
+    await signed_in(page)
+    browser.reach_disk()
+    browser.device.break_network()
+    await page.users.logout(pending="keep")
+    browser.kill()
+    browser.device.break_network(broken=False)
+    page = await open_page(None)
+    browser.device.set_online(online=True)
+    await turns()
+    assert server.requests[-1].method == "DELETE"
+    assert SIGN_OUT_KEY not in browser.device.origin.items
+
+
+async def test_what_an_earlier_app_left_and_nobody_can_send_survives_a_cleared_storage(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    browser.device.origin.items[QUEUE_KEY] = json.dumps([{"type": "create", "data": {}}])
+    page = await open_page()
+    [kept] = [key for key in browser.device.origin.items if key.startswith(ASIDE)]
+    text = browser.device.origin.items[kept]
+    await turns()
+    await page.close()
+    browser.device.origin.clear()
+    page = await open_page()
+    assert browser.device.origin.items[kept] == text
+    assert kept in page.status.problems[0]
+
+
 async def test_one_users_operations_stay_when_another_signs_in(
     browser: Browser, open_page: OpenPage, server: FakeServer
 ) -> None:
@@ -401,6 +474,8 @@ async def test_what_was_a_guests_does_not_come_back_for_the_next_user(
     await rate(page, m2=2)
     browser.kill()
     page = await open_page(None, guest=True)
+    assert (page.user_id, stars(page)) == (ann, {"m1": 1, "m2": 2})
+    await page.users.logout(pending="keep")
     assert (page.user_id, stars(page)) == (None, {})
     await signed_in(page, "bob")
     assert (stars(page), page.status.pending) == ({}, 0)
