@@ -49,7 +49,8 @@ async def choose_backend(
             ``window.localStorage`` in a page, that of a page in a worker, the user-data folder on
             CPython.
         base_url: Whose data it is: each server has a folder of its own inside ``storage``.
-        bridge_url: Where the page's origin serves ``bridge.js``; see ``bridge.load_bridge``.
+        bridge_url: Where the page's origin serves ``bridge.js``, for a page; see
+            ``bridge.load_bridge``.
         mirror: What a browser keeps a second copy of, as a browser may be killed before its storage
             reaches the disk.
 
@@ -72,7 +73,7 @@ async def choose_backend(
         from atiha_web.backends.worker import worker_backend  # noqa: PLC0415
 
         memory = MemoryStorage() if storage == "memory" else None
-        return await worker_backend(storage=memory, bridge_url=bridge_url, mirror=mirror)
+        return await worker_backend(storage=memory, mirror=mirror)
     if is_in_browser():
         raise PlatformError("Pyodide runs outside of a browser here: use CPython instead")
     from atiha_web.backends.httpx import HttpxTransport  # noqa: PLC0415

@@ -48,16 +48,16 @@ async def load_bridge(bridge_url: str | None = None, js_window: JsProxy | None =
     return js_bridge
 
 
-async def load_bridge_in_worker(bridge_url: str | None = None) -> JsProxy:
-    """Find ``bridge.js`` in this worker, or load it from ``bridge_url`` or this package.
+def load_bridge_in_worker() -> JsProxy:
+    """Find ``bridge.js`` in this worker, or run this package's.
 
     Raises:
         PlatformError: a Content-Security-Policy of the worker without ``'unsafe-eval'`` refused it.
     """
-    for url in dict.fromkeys((bridge_url, None)):
-        if _found(js.globalThis) is None:
-            with suppress(JsException):
-                await _import(url)
+    if _found(js.globalThis) is None:
+        # Python in a worker cannot load a script by its URL without an evaluated `import` either.
+        with suppress(JsException):
+            run_js(script("bridge.js"))
     js_bridge = _found(js.globalThis)
     if js_bridge is None:
         raise PlatformError(
@@ -66,16 +66,6 @@ async def load_bridge_in_worker(bridge_url: str | None = None) -> JsProxy:
             'worker\'s own script with import "/atiha/bridge.js"'
         )
     return js_bridge
-
-
-async def _import(url: str | None) -> None:
-    # Python has no word of its own for this, and a module worker has no other way to load a file.
-    js_import = run_js("(url) => import(url)")
-    if url is not None:
-        await js_import(js.URL.new(url, js.location.origin).href)
-        return
-    with _packaged_script() as packaged:
-        await js_import(packaged)
 
 
 def _found(js_global: JsProxy) -> JsProxy | None:

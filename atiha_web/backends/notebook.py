@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from atiha_web.backends.bridge import script
-
-CODE = """
-const load = (text) => import(URL.createObjectURL(new Blob([text], {{ type: "text/javascript" }})));
-load({bridge}).then(() => load({serve}));
-"""
 
 
 @contextmanager
@@ -26,8 +20,8 @@ def shown_script() -> Iterator[None]:
         return
     from IPython.display import Javascript, display  # noqa: PLC0415 - a notebook has it
 
-    texts = {name: json.dumps(script(f"{name}.js")) for name in ("bridge", "serve")}
-    shown = display(Javascript(CODE.format(**texts)), display_id=True)
+    scripts = script("bridge.js") + script("serve.js")
+    shown = display(Javascript(scripts), display_id=True)
     try:
         yield
     finally:

@@ -61,7 +61,6 @@ class WorkerStorage(LocalStorageBase):
 async def worker_backend(
     *,
     storage: Storage | None = None,
-    bridge_url: str | None = None,
     mirror: MirrorPolicy | None = None,
 ) -> Backend:
     """Open a page of this origin as the backend of this worker.
@@ -69,7 +68,6 @@ async def worker_backend(
     Args:
         storage: What to use in place of the page's ``localStorage``, for instance a
             ``MemoryStorage``; then no page is needed, and none is heard.
-        bridge_url: Where ``bridge.js`` is served, unless the worker's script imported it.
         mirror: What of ``localStorage`` to keep in the browser's database too; see
             ``page_backend``.
 
@@ -77,7 +75,7 @@ async def worker_backend(
         PlatformError: no page answers, or the worker cannot load what it needs.
         StorageUnavailableError: the browser blocks ``localStorage`` for this site.
     """
-    js_bridge = await load_bridge_in_worker(bridge_url)
+    js_bridge = load_bridge_in_worker()
     if storage is not None:
         return _without_a_page(js_bridge, storage)
     _require_locks()
@@ -245,6 +243,6 @@ def _advice(refusals: list[int]) -> str:
         "a worker has no localStorage, and no page of this site lends it its own. In JupyterLab or "
         "JupyterLite install the extension that is in this package, or call connect() in a cell "
         "whose output is shown, not under %%capture. To a page of your own add "
-        '<script type="module" src="/atiha/serve.js"></script>, served from this package\'s js '
+        '<script src="/atiha/serve.js"></script>, served from this package\'s js '
         "folder. connect(storage='memory') works without"
     )

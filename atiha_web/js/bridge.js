@@ -7,6 +7,11 @@
 // needs a window does not. Times are in ms. Nothing here returns null, which Python would see as a
 // JsNull instead of None: undefined stands for what is not there.
 (() => {
+  // Counted up when Python and this file must change together: a cache may hold an older file.
+  const VERSION = 3;
+  // Whoever is there already knows who listens.
+  if (globalThis.atihaBridge?.version === VERSION) return;
+
   const orUndefined = (value) => value ?? undefined;
 
   // Asked for each time: the getter throws a SecurityError once the user blocks the site's data.
@@ -230,8 +235,7 @@
   }
 
   globalThis.atihaBridge = Object.freeze({
-    // Counted up when Python and this file must change together: a cache may hold an older file.
-    version: 3,
+    version: VERSION,
     read,
     writeAs,
     keys,

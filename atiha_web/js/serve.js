@@ -1,115 +1,121 @@
 // Lets Python in a worker of this origin use the page's localStorage, and hear its events.
 //
-//     <script type="module" src="/atiha/serve.js"></script>
+//     <script src="/atiha/serve.js"></script>
 //
-// is all a page needs. A kernel (whatever runs in the worker) says "hello" on the channel
+// is all a page needs; it must be a classic script, which knows where it comes from, and loads
+// `bridge.js` from beside it. A kernel (whatever runs in the worker) says "hello" on the channel
 // `atiha-web` with a name that nobody can guess, and holds the Web Lock `<name>:kernel` as long as it
 // lives. All pages that heard it queue for the lock `<name>:page`; who has it serves on the channel
 // `<name>`, and the browser lets the next one in as soon as it goes. A frozen page leaves the queue.
 //
 // What a kernel asks carries the id of the page it is meant for and the time until which it waits:
 // a page that was replaced, or wakes too late, changes nothing any more.
-const VERSION = 3;
-// A page that people see is a better source of what they do than one in the background.
-const HIDDEN_PAGES_WAIT_MS = 250;
+(() => {
+  const VERSION = 3;
+  // A page that people see is a better source of what they do than one in the background.
+  const HIDDEN_PAGES_WAIT_MS = 250;
+  const CHANNEL = "atiha-web";
 
-if (globalThis.atihaBridge?.version !== VERSION) await import("./bridge.js");
+  function start() {
+    const bridge = globalThis.atihaBridge;
+    const { locks } = navigator;
+    const kernels = new Map();
+    let hello;
 
-function start() {
-  const bridge = globalThis.atihaBridge;
-  const { locks } = navigator;
-  const kernels = new Map();
-  let hello;
-
-  // Answers one kernel until the returned function is called.
-  function serve(name) {
-    const page = crypto.randomUUID();
-    const channel = new BroadcastChannel(name);
-    let open = true;
-    const tell = (...news) => open && channel.postMessage(news);
-    const listener = (what, key, value) => tell(what, key, value);
-    const stopListening = bridge.listen(listener);
-    const operations = {
-      read: bridge.read,
-      write: bridge.writeAs(listener),
-      keys: bridge.keys,
-      persisted: bridge.persisted,
-      sendLast: bridge.sendLast,
-    };
-    channel.onmessage = async ({ data: [to, id, deadline, operation, ...values] }) => {
-      if (to !== page) return;
-      if (Date.now() > deadline) return tell("late", id);
-      try {
-        tell("answer", id, await operations[operation](...values));
-      } catch ({ name, message }) {
-        tell("failed", id, name, message);
-      }
-    };
-    tell("serving", page, bridge.online(), document.baseURI);
-    return () => {
-      if (!open) return;
-      stopListening();
-      tell("leaving", page);
-      open = false;
-      channel.close();
-    };
-  }
-
-  async function takeTurns(name, gone) {
-    if (document.hidden) await new Promise((wake) => setTimeout(wake, HIDDEN_PAGES_WAIT_MS));
-    let stop;
-    do {
-      stop = undefined;
-      const turn = () => {
-        stop = serve(name);
-        return new Promise((release) => {
-          gone.addEventListener("abort", () => release(stop()));
-        });
+    // Answers one kernel until the returned function is called.
+    function serve(name) {
+      const page = crypto.randomUUID();
+      const channel = new BroadcastChannel(name);
+      let open = true;
+      const tell = (...news) => open && channel.postMessage(news);
+      const listener = (what, key, value) => tell(what, key, value);
+      const stopListening = bridge.listen(listener);
+      const operations = {
+        read: bridge.read,
+        write: bridge.writeAs(listener),
+        keys: bridge.keys,
+        persisted: bridge.persisted,
+        sendLast: bridge.sendLast,
       };
-      // It is refused when the page leaves, and taken away by a kernel that waited in vain.
-      await locks.request(`${name}:page`, { signal: gone }, turn).catch(() => {});
-      stop?.();
-    } while (stop && !gone.aborted);
+      channel.onmessage = async ({ data: [to, id, deadline, operation, ...values] }) => {
+        if (to !== page) return;
+        if (Date.now() > deadline) return tell("late", id);
+        try {
+          tell("answer", id, await operations[operation](...values));
+        } catch ({ name, message }) {
+          tell("failed", id, name, message);
+        }
+      };
+      tell("serving", page, bridge.online(), document.baseURI);
+      return () => {
+        if (!open) return;
+        stopListening();
+        tell("leaving", page);
+        open = false;
+        channel.close();
+      };
+    }
+
+    async function takeTurns(name, gone) {
+      if (document.hidden) await new Promise((wake) => setTimeout(wake, HIDDEN_PAGES_WAIT_MS));
+      let stop;
+      do {
+        stop = undefined;
+        const turn = () => {
+          stop = serve(name);
+          return new Promise((release) => {
+            gone.addEventListener("abort", () => release(stop()));
+          });
+        };
+        // It is refused when the page leaves, and taken away by a kernel that waited in vain.
+        await locks.request(`${name}:page`, { signal: gone }, turn).catch(() => {});
+        stop?.();
+      } while (stop && !gone.aborted);
+    }
+
+    function attend(name) {
+      if (kernels.has(name)) return;
+      const leaving = new AbortController();
+      const { signal } = leaving;
+      kernels.set(name, leaving);
+      const forget = () => {
+        kernels.delete(name);
+        leaving.abort();
+      };
+      locks.request(`${name}:kernel`, { mode: "shared", signal }, forget).catch(() => {});
+      takeTurns(name, signal);
+    }
+
+    function join() {
+      if (hello) return;
+      hello = new BroadcastChannel(CHANNEL);
+      hello.onmessage = ({ data: [what, version, name] }) => {
+        if (what !== "hello") return;
+        if (version === VERSION) attend(name);
+        else hello.postMessage(["refused", VERSION, name]);
+      };
+      hello.postMessage(["here", VERSION]);
+    }
+
+    function leave() {
+      hello?.close();
+      hello = undefined;
+      kernels.forEach((leaving) => leaving.abort());
+      kernels.clear();
+    }
+
+    document.addEventListener("freeze", leave);
+    document.addEventListener("resume", join);
+    window.addEventListener("pagehide", leave);
+    window.addEventListener("pageshow", join);
+    join();
+    globalThis.atihaServer = Object.freeze({ version: VERSION, leave, join });
   }
 
-  function attend(name) {
-    if (kernels.has(name)) return;
-    const leaving = new AbortController();
-    const { signal } = leaving;
-    kernels.set(name, leaving);
-    const forget = () => {
-      kernels.delete(name);
-      leaving.abort();
-    };
-    locks.request(`${name}:kernel`, { mode: "shared", signal }, forget).catch(() => {});
-    takeTurns(name, signal);
-  }
-
-  function join() {
-    if (hello) return;
-    hello = new BroadcastChannel("atiha-web");
-    hello.onmessage = ({ data: [what, version, name] }) => {
-      if (what !== "hello") return;
-      if (version === VERSION) attend(name);
-      else hello.postMessage(["refused", VERSION, name]);
-    };
-    hello.postMessage(["here", VERSION]);
-  }
-
-  function leave() {
-    hello?.close();
-    hello = undefined;
-    kernels.forEach((leaving) => leaving.abort());
-    kernels.clear();
-  }
-
-  document.addEventListener("freeze", leave);
-  document.addEventListener("resume", join);
-  window.addEventListener("pagehide", leave);
-  window.addEventListener("pageshow", join);
-  join();
-  globalThis.atihaServer = Object.freeze({ version: VERSION, leave, join });
-}
-
-// Web Locks exist in secure contexts only, and kernels say so themselves.
-if (navigator.locks && globalThis.atihaServer?.version !== VERSION) start();
+  // Web Locks exist in secure contexts only, and kernels say so themselves.
+  if (!navigator.locks || globalThis.atihaServer?.version === VERSION) return;
+  if (globalThis.atihaBridge?.version === VERSION) return start();
+  const source = document.currentScript?.src;
+  if (!source) throw new Error("load serve.js by URL as a classic script, or bridge.js before it");
+  import(new URL("bridge.js", source)).then(start);
+})();

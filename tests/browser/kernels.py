@@ -12,7 +12,7 @@ from tests.browser.servers import OriginServer, Response
 
 HERE = Path(__file__).parent
 HARNESS = HERE / "worker_harness.py"
-SERVE = '<script type="module" src="/atiha/serve.js"></script>'
+SERVE = '<script src="/atiha/serve.js"></script>'
 PAGE = "<!doctype html><title>Kernels</title><link rel=icon href=data:,>{head}<body></body>"
 
 
@@ -54,7 +54,9 @@ class SeleniumKernel:
         self._selenium = selenium
         selenium.run_js(
             """
-            await import("/atiha/serve.js");
+            const script = document.createElement("script");
+            script.src = "/atiha/serve.js";
+            document.head.append(script);
             await import("/kernels.mjs");
             globalThis.kernel ??= kernels.start();
             """

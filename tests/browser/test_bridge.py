@@ -39,7 +39,9 @@ class Pages:
     def __init__(self, server: OriginServer, bridge: bytes) -> None:
         self._server = server
         self._serve("/atiha/bridge.js", bridge, "text/javascript")
-        self._serve("/stale.js", bridge.replace(b"version: 3,", b"version: 0,"), "text/javascript")
+        self._serve(
+            "/stale.js", bridge.replace(b"VERSION = 3;", b"VERSION = 0;"), "text/javascript"
+        )
 
     def show(self, head: str = "", policy: str = STRICT) -> str:
         """The URL of a page with something in its head."""

@@ -78,4 +78,4 @@ def test_a_worker_without_a_page_is_told_what_to_do(selenium: Any) -> None:
         told
         """
     )
-    assert 'add <script type="module" src="/atiha/serve.js"></script>' in told
+    assert 'add <script src="/atiha/serve.js"></script>' in told

@@ -2,11 +2,16 @@
 // container of module federation), written by hand: there is nothing to compile. `serve.js` and
 // `bridge.js` stand beside this file once it is installed.
 (() => {
+  const { src } = document.currentScript;
   const plugin = {
     id: "atiha-web:serve",
     description: "Lends the page's localStorage to Python kernels that run in the browser.",
     autoStart: true,
-    activate: () => import("./serve.js"),
+    activate() {
+      const script = document.createElement("script");
+      script.src = new URL("serve.js", src);
+      document.head.append(script);
+    },
   };
   (globalThis._JUPYTERLAB ??= {})["atiha-web"] = {
     init: () => {},
