@@ -13,6 +13,7 @@ from atiha_web.server.accounts import Accounts
 from atiha_web.server.auth import Authenticate
 from atiha_web.server.database import Database
 from atiha_web.server.desk import Desk
+from atiha_web.server.errors import ServerError
 from atiha_web.server.routes.accounts import accounts_router
 from atiha_web.server.routes.docs import add_docs
 from atiha_web.server.routes.health import health_router
@@ -31,23 +32,36 @@ def router(
     authenticate: Authenticate,
     collections: Iterable[Collection] = BUILT_IN,
     clock: Clock = wall_clock,
+    poll_after: float | None = None,
 ) -> APIRouter:
     """The sync route and each collection's REST routes, for any FastAPI app.
 
     ``authenticate`` tells who sends a request (``None``: nobody); ids in paths are compared with
-    its answer. ``source`` is a ``Database``, open while the app runs.
+    its answer. ``source`` is a ``Database``, open while the app runs. ``poll_after`` asks clients
+    that have nothing to send to come again after so many seconds, 1 to 900; without it each client
+    follows its own interval.
+
+    Raises:
+        ServerError: ``poll_after`` is out of bounds.
     """
+    if poll_after is not None and not 1 <= poll_after <= 900:
+        raise ServerError(f"poll_after is 1 to 900 seconds, not {poll_after!r}")
     registry = Registry(collections)
     routes = APIRouter(prefix=PREFIX)
-    routes.include_router(sync_router(source, authenticate, registry, clock))
+    routes.include_router(sync_router(source, authenticate, registry, clock, poll_after))
     routes.include_router(lists_router(source, authenticate, registry, clock))
     return routes
 
 
-def create_app(database_url: str, *, collections: Iterable[Collection] = BUILT_IN) -> FastAPI:
+def create_app(
+    database_url: str,
+    *,
+    collections: Iterable[Collection] = BUILT_IN,
+    poll_after: float | None = None,
+) -> FastAPI:
     """The whole API with accounts; it migrates the database and connects when it starts.
 
-    Static files may be mounted on it afterwards.
+    Static files may be mounted on it afterwards. See ``router`` for ``poll_after``.
     """
     declared = tuple(collections)
     database = Database(database_url, declared, registered_only=True)
@@ -71,6 +85,7 @@ def create_app(database_url: str, *, collections: Iterable[Collection] = BUILT_I
     app.include_router(health_router(database))
     app.include_router(accounts_router(desk), prefix=PREFIX)
     app.include_router(own_account, prefix=PREFIX)
-    app.include_router(router(database, authenticate=desk.caller, collections=declared))
+    routes = router(database, authenticate=desk.caller, collections=declared, poll_after=poll_after)
+    app.include_router(routes)
     add_docs(app)
     return app

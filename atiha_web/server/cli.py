@@ -45,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("serve", help="run the API", description="Run the API.")
     run.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     run.add_argument("--port", type=int, default=8000, help="0 picks a free one (%(default)s)")
+    run.add_argument(
+        "--poll-after",
+        type=float,
+        metavar="SECONDS",
+        help="when clients with nothing to send shall ask again (default: as each of them likes)",
+    )
     _add_database(run, _serve)
     database = commands.add_parser("db", help="look after the database")
     chores = database.add_subparsers(metavar="CHORE", required=True)
@@ -96,7 +102,8 @@ def _add_database(parser: argparse.ArgumentParser, run: object) -> None:
 
 
 def _serve(chosen: argparse.Namespace, url: str) -> None:
-    serve(create_app(url), host=chosen.host, port=chosen.port)
+    app = create_app(url, poll_after=chosen.poll_after)
+    serve(app, host=chosen.host, port=chosen.port)
 
 
 def _upgrade(_chosen: argparse.Namespace, url: str) -> None:

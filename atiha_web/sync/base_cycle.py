@@ -44,6 +44,7 @@ class Tally:
     rejected: int = 0
     requests: int = 0
     clock_rounds: int = 0
+    poll_after: float | None = None
 
     def report(self) -> SyncReport:
         """As the caller of a sync sees it."""
@@ -53,6 +54,7 @@ class Tally:
             received=self.received,
             rejected=self.rejected,
             requests=self.requests,
+            poll_after=self.poll_after,
         )
 
 

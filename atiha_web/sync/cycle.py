@@ -97,6 +97,7 @@ class SyncCycle(Cycle):
         tally.sent += len(applied.verdicts.acknowledged)
         tally.rejected += len(applied.verdicts.rejected)
         tally.received += applied.received
+        tally.poll_after = reply.poll_after
         self.progress += len(applied.verdicts.acknowledged) + applied.received
         return applied, reply.more or reconciler.rebuilding
 

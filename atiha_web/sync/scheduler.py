@@ -17,6 +17,9 @@ logger = logging.getLogger("atiha_web")
 
 DEBOUNCE = 0.25
 DEBOUNCE_LAST = 2.0
+POLL_FIRST = 1.0
+POLL_LAST = 15 * 60.0
+"""Bounds of what a server may wish for, in seconds."""
 WATCHDOG_INTERVALS = 3
 CANCEL_SECONDS = 1.0
 
@@ -199,8 +202,15 @@ class Scheduler:
             )
         self._state, self.message, self._failures, self._partly = "idle", "", 0, False
         self._hint_refuted = not self._environment.online()
-        self._due = self._now() + self._timer()
+        self._due = self._now() + self._until_next(report.poll_after)
         self._wake.set()
+
+    def _until_next(self, poll_after: float | None) -> float:
+        """By the timer, or as the server wishes; later by chance, so that not all come at once."""
+        if poll_after is None or not poll_after > 0:
+            return self._timer()
+        wished = min(max(poll_after, POLL_FIRST), POLL_LAST)
+        return wished * (1 + 0.15 * self._random())
 
     def _failed(self, outcome: Outcome) -> None:
         logger.info("synchronisation: %s", outcome.message)

@@ -59,7 +59,8 @@ class Status:
 class SyncReport:
     """What one cycle did: operations acknowledged, rows received, operations refused.
 
-    ``ok`` tells whether client and server agree now; ``message`` says why not.
+    ``ok`` tells whether client and server agree now; ``message`` says why not. ``poll_after`` is
+    how long the server would like to be left alone, in seconds; ``None`` if it does not say.
     """
 
     ok: bool
@@ -68,3 +69,4 @@ class SyncReport:
     rejected: int = 0
     requests: int = 0
     message: str = ""
+    poll_after: float | None = None

@@ -172,6 +172,8 @@ class FakeServer:
         self.rows = RestorableRows()
         self.now_ms = now_ms
         self.anyone = anyone
+        self.poll_after: float | None = None
+        """When it tells clients to ask again, in seconds."""
         self.exchanges: list[Exchange] = []
         """Every sync carried out, oldest first."""
         self.requests: list[Request] = []
@@ -251,6 +253,7 @@ class FakeServer:
             return _problem(413, "too_large")
         before, _ = await self.rows.poll(user_id, 0, 1)
         reply = await synchronise(self.rows, self.collections, user_id, asked, self.now_ms())
+        reply = reply.model_copy(update={"poll_after": self.poll_after})
         self.exchanges.append(Exchange(user_id, asked, reply, before.counter))
         return _reply(200, reply.to_json())
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from atiha_web.collections import BUILT_IN, Collection
-from atiha_web.server import Caller, Database, Problem, router
+from atiha_web.server import Caller, Database, Problem, ServerError, create_app, router
 from tests.server.conftest import BASE_URL
 
 
@@ -29,6 +29,9 @@ async def authenticate(request: Request) -> Caller | None:
     return Caller(name) if name else None
 
 
+POLL_AFTER = 12.5
+
+
 @pytest.fixture
 async def theirs(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     database = Database(database_url, COLLECTIONS)
@@ -39,7 +42,14 @@ async def theirs(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
             yield
 
     app = FastAPI(lifespan=lifespan)
-    app.include_router(router(database, authenticate=authenticate, collections=COLLECTIONS))
+    app.include_router(
+        router(
+            database,
+            authenticate=authenticate,
+            collections=COLLECTIONS,
+            poll_after=POLL_AFTER,
+        )
+    )
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -55,6 +65,18 @@ async def test_their_users_need_no_account_of_ours(theirs: httpx.AsyncClient) ->
         "/api/users/ada/sync", json={"protocol": 1, "cursor": 0}, headers=headers
     )
     assert [change["key"] for change in reply.json()["changes"]] == ["m1"]
+
+
+async def test_their_clients_are_told_when_to_ask_again(theirs: httpx.AsyncClient) -> None:
+    asked = {"protocol": 1, "cursor": 0}
+    reply = await theirs.post("/api/users/ada/sync", json=asked, headers={"X-User": "ada"})
+    assert reply.json()["pollAfter"] == POLL_AFTER
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 901, float("nan")])
+def test_a_wish_no_client_would_heed_is_refused(seconds: float) -> None:
+    with pytest.raises(ServerError, match="1 to 900 seconds"):
+        create_app("postgresql://nowhere", poll_after=seconds)
 
 
 async def test_a_collection_of_theirs_has_routes_and_sync(theirs: httpx.AsyncClient) -> None:

@@ -41,9 +41,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def sync_router(
-    source: RowSource, authenticate: Authenticate, collections: Registry, clock: Clock
+    source: RowSource,
+    authenticate: Authenticate,
+    collections: Registry,
+    clock: Clock,
+    poll_after: float | None = None,
 ) -> APIRouter:
-    """The sync route alone, without prefix."""
+    """The sync route alone, without prefix; see ``router`` for ``poll_after``."""
     routes = APIRouter(route_class=ProblemRoute, tags=["sync"])
 
     @routes.post(
@@ -56,7 +60,8 @@ def sync_router(
     async def sync(request: Request, user_id: UserId) -> Response:
         asked = await _read(request)
         reply = await synchronise(source.rows, collections, user_id, asked, clock())
-        return Response(reply.to_json(), media_type="application/json")
+        told = reply.model_copy(update={"poll_after": poll_after})
+        return Response(told.to_json(), media_type="application/json")
 
     return routes
 

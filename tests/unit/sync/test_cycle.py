@@ -155,6 +155,17 @@ async def test_an_unreadable_reply_with_our_header_keeps_everything(
     assert queue_of(tab) == 1
 
 
+async def test_the_next_poll_comes_when_the_server_wishes(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    server.poll_after = 300.0
+    await open_tab(background=True)
+    await asyncio.sleep(290)
+    assert len(server.requests) == 1
+    await asyncio.sleep(60)
+    assert len(server.requests) == 2
+
+
 async def test_the_servers_time_is_asked_for_before_the_first_send(
     server: FakeServer, open_tab: OpenTab
 ) -> None:

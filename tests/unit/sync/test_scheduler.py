@@ -23,13 +23,14 @@ class Cycles:
         self.outcome: Exception | None = None
         self.seconds = 0.0
         self.progress = 0
+        self.poll_after: float | None = None
 
     async def run(self) -> SyncReport:
         self.times.append(self.now())
         await asyncio.sleep(self.seconds)
         if self.outcome is not None:
             raise self.outcome
-        return SyncReport(ok=True)
+        return SyncReport(ok=True, poll_after=self.poll_after)
 
     def now(self) -> float:
         return asyncio.get_running_loop().time() - self.begin
@@ -69,6 +70,29 @@ async def test_the_first_cycle_runs_at_once_and_the_next_by_the_timer(
     scheduler.start()
     await asyncio.sleep(60)
     assert cycles.times == pytest.approx([0, 26.25, 52.5])
+
+
+@pytest.mark.parametrize(
+    ("wished", "waited"), [(10.0, 10.75), (0.01, 1.075), (1e9, 967.5), (-1.0, 26.25)]
+)
+async def test_a_server_says_within_bounds_when_to_ask_again(
+    scheduler: Scheduler, cycles: Cycles, wished: float, waited: float
+) -> None:
+    cycles.poll_after = wished
+    scheduler.start()
+    await asyncio.sleep(1_000)
+    assert cycles.times[:2] == pytest.approx([0, waited])
+
+
+async def test_writes_are_sent_at_once_whatever_the_server_wishes(
+    scheduler: Scheduler, cycles: Cycles
+) -> None:
+    cycles.poll_after = 600.0
+    scheduler.start()
+    await asyncio.sleep(1)
+    scheduler.poke()
+    await asyncio.sleep(1)
+    assert cycles.times == pytest.approx([0, 1.25])
 
 
 async def test_writes_are_sent_when_a_burst_is_over(scheduler: Scheduler, cycles: Cycles) -> None:
