@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import Any
 
 from atiha_web.backends.auto import StorageChoice, choose_backend
@@ -17,16 +17,23 @@ from atiha_web.sync.protocols import Protocol, ProtocolName
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
 
+ChooseBackend = Callable[..., Awaitable[Backend]]
+"""As ``choose_backend``."""
 
-class _Connecting:
+
+class Connecting:
     """What ``connect`` returns: await it, or use it in ``async with``."""
 
-    def __init__(self, work: Any) -> None:
+    def __init__(self, work: Callable[[ChooseBackend], Coroutine[Any, Any, Client]]) -> None:
         self._work = work
         self._client: Client | None = None
 
+    def on(self, choose: ChooseBackend) -> Coroutine[Any, Any, Client]:
+        """Connect on the backend that ``choose`` gives, where the caller gave none."""
+        return self._work(choose)
+
     def __await__(self) -> Generator[Any, None, Client]:
-        return self._work.__await__()  # type: ignore[no-any-return]
+        return self._work(choose_backend).__await__()
 
     async def __aenter__(self) -> Client:
         self._client = await self
@@ -52,7 +59,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
     storage: StorageChoice | None = None,
     bridge_url: str | None = None,
     backend: Backend | None = None,
-) -> _Connecting:
+) -> Connecting:
     """Open the local data of the last signed-in user and sync it with the server at ``base_url``.
 
     Use it as ``async with connect(…) as client`` or ``client = await connect(…)``. Makes no
@@ -85,10 +92,10 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         PlatformError: this platform is not supported, or lacks something.
     """
 
-    async def chosen() -> Client:
+    async def opened(choose: ChooseBackend) -> Client:
         _check(base_url, user_id, interval)
         registry = Registry([*BUILT_IN, *collections])
-        used = backend or await choose_backend(
+        used = backend or await choose(
             storage=storage, base_url=base_url, bridge_url=bridge_url, mirror=MIRRORED
         )
         server = base_url.rstrip("/")
@@ -107,7 +114,7 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         await session.open(user_id)
         return client
 
-    return _Connecting(chosen())
+    return Connecting(opened)
 
 
 def _check(base_url: str, user_id: str | None, interval: float) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from atiha_web.backends.base import Backend, Transport
 from atiha_web.backends.mirror import MirrorPolicy
 from atiha_web.errors import InvalidDataError, PlatformError
+
+if TYPE_CHECKING:
+    from atiha_web.backends.runners import Runner
 
 StorageChoice = str | os.PathLike[str]
 """``"memory"``, or a folder."""
@@ -79,6 +83,26 @@ async def choose_backend(
     from atiha_web.backends.httpx import HttpxTransport  # noqa: PLC0415
 
     return await _cpython_backend(HttpxTransport(), storage, base_url)
+
+
+def choose_runner() -> Runner:
+    """What runs blocking calls on this platform.
+
+    Raises:
+        PlatformError: nothing here can run them.
+    """
+    # Imported on use, as above.
+    if is_in_page():
+        from atiha_web.backends.browser_runners import PageRunner  # noqa: PLC0415
+
+        return PageRunner()
+    if is_in_worker():
+        from atiha_web.backends.browser_runners import WorkerRunner  # noqa: PLC0415
+
+        return WorkerRunner()
+    from atiha_web.backends.thread_runner import ThreadRunner  # noqa: PLC0415
+
+    return ThreadRunner()
 
 
 async def _cpython_backend(

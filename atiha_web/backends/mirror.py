@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from atiha_web.backends.base import Level, Storage, StorageChange, Unsubscribe
+from atiha_web.backends.listeners import Listeners
 from atiha_web.errors import SaveError, StorageError, StorageFullError
 
 logger = logging.getLogger("atiha_web")
@@ -66,11 +67,13 @@ class MirrorPolicy:
         covers: whether a key is mirrored.
         recover: decides from all their keys in storage, the covered entries of storage, those of
             the mirror, and the time (ms since 1970).
+        is_late: whether storage is used before the mirror is open, where nobody can wait for it.
     """
 
     prefix: str
     covers: Callable[[str], bool]
     recover: Callable[[Sequence[str], Mapping[str, str], Mapping[str, str], int], Recovery]
+    is_late: bool = False
 
 
 class MirroredStorage:
@@ -90,6 +93,8 @@ class MirroredStorage:
         self._collected = 0
         self._confirmed = 0
         self._transaction: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._listeners = Listeners[StorageChange]()
 
     def problems(self) -> tuple[str, ...]:
         """What people should know: why ``disk`` cannot be promised, what found no room."""
@@ -98,13 +103,36 @@ class MirroredStorage:
     async def open(self, opening: Awaitable[Mirror], now_ms: int) -> None:
         """Take the mirror that is being opened, and bring back what storage has lost.
 
-        Where it does not open within 2 s storage goes on without; ``problems()`` says so.
+        Where it does not open within 2 s storage goes on without; ``problems()`` says so. With a
+        policy that is late this returns before: who subscribed is told of what comes back.
 
         Raises:
             StorageUnavailableError: storage itself cannot be used.
         """
+        if self._policy.is_late:
+            begun = asyncio.ensure_future(opening)
+            self._opening = asyncio.ensure_future(self._open_late(begun, now_ms))
+            # Where that is cancelled before it runs, nobody else ends the opening.
+            self._opening.add_done_callback(lambda _: begun.cancel())
+        else:
+            await self._open(opening, now_ms)
+
+    async def _open_late(self, opening: Awaitable[Mirror], now_ms: int) -> None:
         try:
-            async with asyncio.timeout(OPENING_SECONDS):
+            for key, text in (await self._open(opening, now_ms)).items():
+                self._listeners.tell(StorageChange(key, text))
+        except StorageError as error:
+            self.lose(str(error))
+        finally:
+            self._opening = None
+            if self._waiting and self._mirror is not None:
+                self._begin()
+
+    async def _open(self, opening: Awaitable[Mirror], now_ms: int) -> Mapping[str, str | None]:
+        """Returns what came back into storage."""
+        try:
+            # Nobody waits for one that is late, and time passes while a page stands still.
+            async with asyncio.timeout(None if self._policy.is_late else OPENING_SECONDS):
                 self._mirror = await opening
                 mirrored = await self._mirror.read()
         except TimeoutError:
@@ -112,7 +140,8 @@ class MirroredStorage:
         except StorageError as error:
             self.lose(str(error))
         else:
-            await self._recover(mirrored, now_ms)
+            return await self._recover(mirrored, now_ms)
+        return {}
 
     def lose(self, reason: str) -> None:
         """Go on without the mirror until the next start."""
@@ -124,6 +153,8 @@ class MirroredStorage:
 
     def close(self) -> None:
         """Begin what waits, and close the mirror behind it. Idempotent."""
+        if self._opening is not None:
+            self._opening.cancel()
         mirror, self._mirror = self._mirror, None
         if mirror is not None:
             if self._waiting:
@@ -161,26 +192,36 @@ class MirroredStorage:
             return
         if level == "server":
             raise SaveError("storage cannot promise 'server': wait for the server's answer")
+        if self._opening is not None:
+            await asyncio.wait([self._opening], timeout=OPENING_SECONDS)
         wanted = self._collected
         # The transaction under way may have begun before; the next one has everything.
         for _ in range(2):
             if self._mirror is not None and self._confirmed < wanted:
                 await asyncio.shield(self._transaction or self._begin())
         if self._mirror is None or self._confirmed < wanted:
-            raise SaveError(f"'disk' cannot be promised: {self._trouble or 'storage was closed'}")
+            closed = "storage was closed" if self._opening is None else "its copy is not open yet"
+            raise SaveError(f"'disk' cannot be promised: {self._trouble or closed}")
 
     def subscribe(self, listener: Callable[[StorageChange], None]) -> Unsubscribe:
-        """See ``Storage.subscribe``."""
-        return self._storage.subscribe(listener)
+        """See ``Storage.subscribe``; tells what a late mirror brings back, too."""
+        ends = (self._storage.subscribe(listener), self._listeners.add(listener))
+
+        def end() -> None:
+            for each in ends:
+                each()
+
+        return end
 
     # -- the mirror ------------------------------------------------------------------------
 
     def _collect(self, changes: Mapping[str, str | None]) -> None:
-        if self._mirror is None or not changes:
+        opening = self._opening is not None
+        if not changes or (self._mirror is None and not opening):
             return
         self._waiting.update(changes)
         self._collected += 1
-        if self._transaction is None:
+        if self._transaction is None and not opening:
             self._begin()
 
     def _begin(self) -> asyncio.Task[None]:
@@ -212,7 +253,11 @@ class MirroredStorage:
         self._trouble = ""
         return True
 
-    async def _recover(self, mirrored: Mapping[str, str], now_ms: int) -> None:
+    async def _recover(self, mirrored: Mapping[str, str], now_ms: int) -> Mapping[str, str | None]:
+        """Bring storage and mirror together; returns what was changed in storage."""
+        # What was written while it opened goes there next.
+        due = {**mirrored, **self._waiting}
+        mirrored = {key: text for key, text in due.items() if text is not None}
         keys = await self._storage.keys(self._policy.prefix)
         covered = [key for key in keys if self._policy.covers(key)]
         held = zip(covered, await self._storage.read(covered), strict=True)
@@ -220,6 +265,7 @@ class MirroredStorage:
         recovery = self._policy.recover(keys, stored, mirrored, now_ms)
         if recovery.storage:
             logger.warning("local storage differs from its mirror; it is put right")
+        self._collect(recovery.mirror)
         try:
             await self._storage.write(recovery.storage)
         except StorageFullError:
@@ -229,7 +275,8 @@ class MirroredStorage:
                 "storage: let this sync, then reload the page"
             )
             logger.warning("%s", self._unrecovered)
-        self._collect(recovery.mirror)
+            return {}
+        return recovery.storage
 
     def _say(self, reason: str) -> None:
         self._trouble = (

@@ -34,6 +34,7 @@ class UserProfileService:
 
     async def add_to_watch_history(
         self,
+        /,
         user_id: str,
         content_id: str,
         content_type: ContentType,
@@ -66,7 +67,7 @@ class UserProfileService:
         return await self._delete(user_id, "watch_history", content_id)
 
     async def add_to_watchlist(
-        self, user_id: str, content_id: str, content_type: ContentType, title: str, **more: Any
+        self, /, user_id: str, content_id: str, content_type: ContentType, title: str, **more: Any
     ) -> Write:
         """Keep a title for later; changes nothing where it is kept already."""
         data = {"contentType": content_type, "title": title, **more}
@@ -82,6 +83,7 @@ class UserProfileService:
 
     async def add_favorite(
         self,
+        /,
         user_id: str,
         content_id: str,
         content_type: ContentType = "movie",
@@ -108,6 +110,7 @@ class UserProfileService:
 
     async def add_rating(
         self,
+        /,
         user_id: str,
         content_id: str,
         rating: int,
@@ -142,7 +145,7 @@ class UserProfileService:
         own = found[0].model_dump(exclude_unset=True) if found else {}
         return LocalProfile(**{"user_id": user_id, **own, **lists})
 
-    async def update_user_profile(self, user_id: str, **changes: Any) -> Write:
+    async def update_user_profile(self, /, user_id: str, **changes: Any) -> Write:
         """Change some fields, such as ``display_name`` or ``preferences``; the others stay.
 
         Each field, and each key of ``preferences``, is synced on its own: two devices that change

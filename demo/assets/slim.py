@@ -21,6 +21,7 @@ LEFT_OUT = (
     "atiha_web/testing/",
     "atiha_web/backends/file/",
     "atiha_web/backends/httpx.py",
+    "atiha_web/backends/thread_runner.py",
     "atiha_web/js/labextension/",
 )
 # The same files give the same bytes, whenever they were built.

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 import pytest
 
 from atiha_web.backends import mirror
-from atiha_web.backends.base import Storage
+from atiha_web.backends.base import Storage, StorageChange
 from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.backends.mirror import MirroredStorage, MirrorPolicy, Recovery
 from atiha_web.errors import SaveError, StorageFullError, StorageUnavailableError
@@ -28,6 +29,7 @@ def bring_back(
 
 
 POLICY = MirrorPolicy("", lambda key: key.startswith("kept:"), bring_back)
+LATE = replace(POLICY, is_late=True)
 
 
 async def mirrored(
@@ -265,3 +267,54 @@ async def test_what_finds_no_room_stays_in_the_mirror_and_is_told() -> None:
     await storage.flush("disk")
     assert database.entries["kept:2"] == "b" * 100
     assert "find no room" in storage.problems()[0]
+
+
+async def late(database: Database, *, seconds: float = 0.0) -> MirroredStorage:
+    storage = MirroredStorage(MemoryStorage(), LATE)
+    await storage.open(opening(database, seconds=seconds), 0)
+    return storage
+
+
+async def test_a_late_mirror_keeps_nobody_waiting() -> None:
+    storage = await late(Database(entries={"kept:1": "a"}))
+    assert await storage.read(["kept:1"]) == [None]
+    await storage.flush("disk")
+    assert await storage.read(["kept:1"]) == ["a"]
+
+
+async def test_what_a_late_mirror_brings_back_is_told() -> None:
+    storage, told = await late(Database(entries={"kept:1": "a"})), list[StorageChange]()
+    end = storage.subscribe(told.append)
+    await storage.flush("disk")
+    assert told == [StorageChange("kept:1", "a")]
+    end()
+
+
+async def test_what_is_written_before_a_late_mirror_opens_goes_there() -> None:
+    database = Database(entries={"kept:1": "old", "kept:2": "gone"})
+    storage = await late(database)
+    await storage.write({"kept:1": "new", "kept:2": None, "kept:3": "c", "view": "d"})
+    assert database.transactions == []
+    await storage.flush("disk")
+    assert database.entries == {"kept:1": "new", "kept:3": "c"}
+    assert await storage.read(["kept:1", "kept:2"]) == ["new", None]
+
+
+async def test_a_late_mirror_that_is_not_open_promises_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mirror, "OPENING_SECONDS", 0.01)
+    storage = await late(Database(), seconds=3_600)
+    await storage.write({"kept:1": "a"})
+    with pytest.raises(SaveError, match="not open yet"):
+        await storage.flush("disk")
+    storage.close()
+    await turns()
+
+
+async def test_closing_ends_the_opening_of_a_late_mirror() -> None:
+    database = Database(entries={"kept:1": "a"})
+    storage = await late(database)
+    storage.close()
+    await turns()
+    assert await storage.read(["kept:1"]) == [None]

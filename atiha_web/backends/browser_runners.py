@@ -1,0 +1,140 @@
+"""Blocking calls in a browser: on the page by hand, in a worker by switching stacks (JSPI).
+
+What a call asks of the server goes through pyodide-http, a synchronous request, so that it works
+where nothing can be awaited. Background work goes on with asynchronous ``fetch``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+import js
+from pyodide.ffi import JsException, can_run_sync, run_sync
+
+# Its public face patches urllib for everybody, and takes no relative URL and no timeout.
+from pyodide_http import _core as pyodide_http
+
+from atiha_web.backends.auto import choose_backend
+from atiha_web.backends.base import Backend, Request, Response
+from atiha_web.backends.mirror import MirrorPolicy
+from atiha_web.backends.runners import Runner
+from atiha_web.backends.stand_ins import CallTransport, StandIns, for_calls
+from atiha_web.backends.stepped_loop import SteppedLoop
+from atiha_web.errors import NetworkError, PlatformError, RequestTimeoutError
+
+T = TypeVar("T")
+
+NO_SWITCHING = (
+    "a blocking client in a worker needs a browser that lets Python wait (JavaScript Promise "
+    "Integration, which Chromium and Firefox have), called from Python that the browser may hold "
+    "up, as in a cell or runPythonAsync: use the asynchronous client here, await "
+    "atiha_web.connect(…)"
+)
+
+
+def send_at_once(request: Request) -> Response:
+    """Send a synchronous request; see ``Transport.request``.
+
+    Its timeout holds in workers only: on a page the browser allows none for synchronous requests.
+    The final URL of a redirected request is not known.
+    """
+    headers = dict(request.headers)
+    if request.method == "GET" and request.url.startswith("/"):
+        # Elsewhere it would make the browser ask that server for permission first.
+        headers.setdefault("cache-control", "no-cache")
+    call = pyodide_http.Request(
+        request.method, request.url, body=request.body, headers=headers, timeout=request.timeout
+    )
+    try:
+        reply = pyodide_http.send(call)
+    except JsException as error:
+        if error.name == "TimeoutError":
+            raise RequestTimeoutError(f"no answer within {request.timeout:g} s") from error
+        raise NetworkError(f"the server cannot be reached: {error.message}") from error
+    return Response(
+        status=reply.status_code,
+        headers={name.lower(): value for name, value in reply.headers.items()},
+        body=reply.body,
+    )
+
+
+class PageRunner(Runner):
+    """On the page's main thread, where storage answers at once."""
+
+    def __init__(self) -> None:
+        self._waits = StandIns()
+        self._loop = SteppedLoop(  # type: ignore[abstract]
+            asyncio.get_event_loop(), hurry=self._waits.hurry, wait=_waiting
+        )
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """See ``Runner.run``."""
+        return self._loop.run(work)
+
+    def can_wait(self) -> bool:
+        """See ``Runner.can_wait``."""
+        return self._loop.can_wait()
+
+    async def choose_backend(self, *, mirror: MirrorPolicy | None, **choice: Any) -> Backend:
+        """See ``Runner.choose_backend``."""
+        late = not self.can_wait()
+        if late and not hasattr(js, "atihaBridge"):
+            raise PlatformError(
+                "nothing can wait for bridge.js to load here: serve this package's js/bridge.js "
+                "from the page's origin and let the page load it itself, "
+                '<script src="/atiha/bridge.js"></script>, or connect from runPythonAsync'
+            )
+        backend = await choose_backend(mirror=mirror and replace(mirror, is_late=late), **choice)
+        return for_calls(backend, self._loop, self._waits, send_at_once)
+
+
+class WorkerRunner(Runner):
+    """In a worker, where even storage is on another thread.
+
+    Raises:
+        PlatformError: this browser cannot wait in Python, or not below this call.
+    """
+
+    def __init__(self) -> None:
+        if not can_run_sync():
+            raise PlatformError(NO_SWITCHING)
+        self._loop = asyncio.get_event_loop()
+        self._calls: set[asyncio.Task[Any]] = set()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """See ``Runner.run``."""
+        if not can_run_sync():
+            work.close()
+            raise PlatformError(NO_SWITCHING)
+        call = self._loop.create_task(work)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        try:
+            run_sync(asyncio.wait([call]))
+        finally:
+            # Only an interrupt leaves it before it is done.
+            call.cancel()
+        return call.result()
+
+    async def choose_backend(self, *, mirror: MirrorPolicy | None, **choice: Any) -> Backend:
+        """See ``Runner.choose_backend``."""
+        backend = await choose_backend(mirror=mirror, **choice)
+        transport = CallTransport(
+            backend.transport,
+            send_at_once,
+            in_call=self._in_call,
+            between_calls=partial(asyncio.sleep, 0),
+            waits=StandIns(),
+        )
+        return replace(backend, transport=transport)
+
+    def _in_call(self) -> bool:
+        return asyncio.current_task() in self._calls
+
+
+def _waiting() -> Callable[[asyncio.Future[None]], None] | None:
+    return run_sync if can_run_sync() else None
