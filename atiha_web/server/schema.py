@@ -104,7 +104,11 @@ def _declare_view(connection: Connection, name: str, definition: str) -> None:
 
 
 def view(collection: Collection) -> str:
-    """The statement that shows a collection's live records to people, one typed column a field."""
+    """The statement that shows a collection's live records to people, one typed column a field.
+
+    A record is shown as it was stored: under an older ``schema_number`` a field that was renamed
+    since is ``NULL`` until somebody writes that record again.
+    """
     columns = ",\n    ".join(_columns(collection))
     return (
         f"CREATE VIEW {quote_name(collection.name)} AS SELECT\n    {columns}\n"
@@ -116,12 +120,21 @@ def _columns(collection: Collection) -> Iterator[str]:
     yield "user_id"
     if not collection.single:
         yield f"key AS {quote_name(collection.key)}"
-    taken = {"user_id", collection.key, "id", "created_at", "updated_at", "version"}
+    taken = {
+        "user_id",
+        collection.key,
+        "id",
+        "created_at",
+        "updated_at",
+        "version",
+        "schema_number",
+    }
     for name, field in collection.model.model_fields.items():
         if name not in taken:
             yield f"{_value(name, field)} AS {quote_name(name)}"
     yield "to_timestamp(('x' || left(timestamp, 12))::bit(48)::bigint / 1000.0) AS updated_at"
     yield "version"
+    yield "schema AS schema_number"
 
 
 def _value(name: str, field: FieldInfo) -> str:

@@ -56,7 +56,16 @@ async def test_a_rating_is_shown_in_columns(connection: asyncpg.Connection) -> N
         "review": "!",
         "updated_at": datetime.fromtimestamp(int(STAMP[:12], 16) / 1000, UTC),
         "version": 1,
+        "schema_number": 1,
     }
+
+
+async def test_a_record_of_an_older_schema_is_told_by_its_number(
+    connection: asyncpg.Connection, database_url: str
+) -> None:
+    await upgrade(database_url, [Collection("notes", Note, key="slug", schema=2)])
+    shown = await show(connection, "notes", '{"words": "as this field was once called"}')
+    assert (shown["text"], shown["schema_number"]) == (None, 1)
 
 
 async def test_each_type_has_its_column(connection: asyncpg.Connection, database_url: str) -> None:
@@ -167,7 +176,7 @@ async def test_a_lock_timeout_that_somebody_chose_stays(empty_url: str) -> None:
 async def test_accounts_and_rows_of_the_first_schema_stay_as_they_are(
     connection: asyncpg.Connection, database_url: str
 ) -> None:
-    await connection.execute("ALTER TABLE records DROP COLUMN schema")
+    await connection.execute("ALTER TABLE records DROP COLUMN schema CASCADE")
     await connection.execute("UPDATE alembic_version SET version_num = '0001'")
     await connection.execute(
         "INSERT INTO users (id, email, name, password_hash) VALUES ('ada', 'a@b.c', 'Ada', '')"
