@@ -24,32 +24,6 @@ async def add(transaction: Transaction, key: str) -> None:
     await transaction.write([Row("ratings", key, version, STAMP, {"rating": 5})], state)
 
 
-async def test_a_reader_never_misses_what_commits_late(database: Database) -> None:
-    """The slow writer takes its version first and commits last; nothing may overtake it."""
-    slow_wrote, let_slow_commit = asyncio.Event(), asyncio.Event()
-
-    async def slow(transaction: Transaction) -> None:
-        await add(transaction, "slow")
-        slow_wrote.set()
-        await let_slow_commit.wait()
-
-    async def fast(transaction: Transaction) -> None:
-        await add(transaction, "fast")
-
-    async with Database(database.url) as second, Database(database.url) as third:
-        await second.rows.poll("ada", 0, 1)
-        slow_push = asyncio.create_task(database.rows.push("ada", slow))
-        await slow_wrote.wait()
-        fast_push = asyncio.create_task(second.rows.push("ada", fast))
-        await _until_somebody_waits(third)
-        early, nothing = await third.rows.poll("ada", 0, 10)
-        assert (early.counter, nothing) == (0, [])
-        let_slow_commit.set()
-        await asyncio.gather(slow_push, fast_push)
-        late = (await third.rows.poll("ada", early.counter, 10))[1]
-    assert [row.key for row in late] == ["slow", "fast"]
-
-
 async def _until_somebody_waits(database: Database) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     while not await database.pool.fetchval(waiting):
