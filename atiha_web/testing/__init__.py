@@ -10,7 +10,7 @@ Then no test needs a network, a browser or a database::
 
     # test_ratings.py
     import pytest
-    from atiha_web import PerField
+    from atiha_web import LastWriteWins
     from atiha_web.testing import lost_reply, merge_laws
 
     @pytest.mark.asyncio
@@ -34,9 +34,16 @@ Then no test needs a network, a browser or a database::
         assert (report.ok, report.requests) == (True, 2)
         assert len(await atiha_server.rows_of("ann", "favorites")) == 1
 
-    def test_settings_merge_alike_on_every_device():
-        samples = [{"theme": "dark"}, {"theme": "light", "size": 2}]
-        merge_laws.check(PerField(), merge_laws.states_of(PerField(), samples))
+    class HighestScore(LastWriteWins):  # for Collection(…, policy=HighestScore())
+        def merge(self, a, b):
+            return max(a, b, key=self.rank)
+
+        def rank(self, state):
+            return state.deleted, (state.data or {}).get("score", 0), state.timestamp
+
+    def test_scores_merge_alike_on_every_device():
+        policy = HighestScore()
+        merge_laws.check(policy, merge_laws.states_of(policy, [{"score": 1}, {"score": 3}]))
 
 ``atiha_web.testing.contracts`` says how a storage, transport or environment of your own is checked.
 """

@@ -9,8 +9,11 @@ the states it is given::
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from functools import reduce
 from itertools import pairwise, product
 
 from atiha_web.sync import hlc
@@ -19,6 +22,7 @@ from atiha_web.sync.merge import Data, MergePolicy, State
 _START_MS = 1_750_000_000_000
 _WRITERS = ("0123456789ab", "ba9876543210")
 _ROUNDS = 3
+_ORDERS = 12
 
 
 def states_of(policy: MergePolicy, samples: Iterable[Data]) -> list[State]:
@@ -39,10 +43,12 @@ def states_of(policy: MergePolicy, samples: Iterable[Data]) -> list[State]:
 
 
 def check(policy: MergePolicy, states: Iterable[State]) -> None:
-    """Merge all pairs and triples of ``states``.
+    """Merge all pairs and triples of ``states``, and all of them in batches.
 
     Merging must be idempotent (``a + a == a``), commutative (``a + b == b + a``) and associative
-    (``(a + b) + c == a + (b + c)``), and leave alone what it is given.
+    (``(a + b) + c == a + (b + c)``). So whoever merges some of many states first, in whatever
+    order, and sends some again, must come to the same. It must leave alone what it is given, and
+    give what survives a round trip as JSON.
 
     Raises:
         AssertionError: a law is broken; the message names it and the states.
@@ -53,6 +59,8 @@ def check(policy: MergePolicy, states: Iterable[State]) -> None:
         raise ValueError("merging is checked on two different states or more")
     _check_pairs(policy, given)
     _check_triples(policy, given)
+    for size in (4, 5, len(given)):
+        _check_batches(policy, given, min(size, len(given)))
 
 
 def _check_pairs(policy: MergePolicy, states: Sequence[State]) -> None:
@@ -63,6 +71,7 @@ def _check_pairs(policy: MergePolicy, states: Sequence[State]) -> None:
         _hold(one == other, "be commutative", a, b)
         _hold(a != b or one == a, "be idempotent", a)
         _hold(policy.merge(one, b) == one, "be idempotent", one, b)
+        _hold(_is_json(one), "give data that is JSON", a, b)
 
 
 def _check_triples(policy: MergePolicy, states: Sequence[State]) -> None:
@@ -72,6 +81,24 @@ def _check_triples(policy: MergePolicy, states: Sequence[State]) -> None:
         left = policy.merge(pairs[i, j], states[k])
         right = policy.merge(states[i], pairs[j, k])
         _hold(left == right, "be associative", states[i], states[j], states[k])
+
+
+def _check_batches(policy: MergePolicy, states: Sequence[State], size: int) -> None:
+    """Fold in two batches, which share a state, what was merged one by one before."""
+    orders = random.Random(size)  # noqa: S311 - repeatable, not secret
+    for _ in range(_ORDERS):
+        chosen = orders.sample(states, size)
+        one_by_one = reduce(policy.merge, chosen)
+        order, cut = orders.sample(chosen, size), orders.randrange(1, size)
+        batches = reduce(policy.merge, order[:cut]), reduce(policy.merge, order[cut - 1 :])
+        _hold(policy.merge(*batches) == one_by_one, "be the same in batches", *chosen)
+
+
+def _is_json(state: State) -> bool:
+    try:
+        return bool(json.loads(json.dumps(state.data, allow_nan=False)) == state.data)
+    except (TypeError, ValueError):
+        return False
 
 
 def _hold(holds: bool, law: str, *states: State) -> None:

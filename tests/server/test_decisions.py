@@ -1,5 +1,6 @@
 """Decisions of a push, as pure functions, against a model that folds one operation at a time."""
 
+import itertools
 from typing import Any
 
 from hypothesis import given
@@ -14,16 +15,29 @@ from atiha_web.sync.digest import row_digest
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.protocol import Result
+from tests.unit.sync.samples import SCORES
 
-COLLECTIONS = Registry(BUILT_IN)
+COLLECTIONS = Registry([*BUILT_IN, SCORES])
 NOW = 1_800_000_000_000
+
+WORDS = st.sampled_from(["a", "b", None])
+PROFILES = st.fixed_dictionaries(
+    {},
+    optional={
+        "displayName": WORDS,
+        "language": WORDS,
+        "preferences": st.dictionaries(st.sampled_from(["theme", "size"]), WORDS),
+    },
+)
 
 
 @st.composite
 def operations(draw: st.DrawFn) -> dict[str, Any]:
     """Mostly good operations on few records, some bad ones among them."""
     number = draw(st.integers(1, 10**6))
-    collection = draw(st.sampled_from(["ratings", "watch_history", "profile", "nonsense"]))
+    collection = draw(
+        st.sampled_from(["ratings", "watch_history", "profile", "scores", "nonsense"])
+    )
     at = NOW - 1000 + draw(st.integers(0, 4)) + draw(st.sampled_from([0, 0, 0, 99_000]))
     writer = draw(st.sampled_from(["0123456789ab", "ba9876543210"]))
     raw: dict[str, Any] = {
@@ -42,12 +56,8 @@ def operations(draw: st.DrawFn) -> dict[str, Any]:
                 "completed": draw(st.booleans()),
                 "session": session,
             },
-            "profile": draw(
-                st.dictionaries(
-                    st.sampled_from(["displayName", "language"]),
-                    st.sampled_from(["a", "b", None]),
-                )
-            ),
+            "profile": draw(PROFILES),
+            "scores": {"score": draw(st.integers(0, 3)), "round": number},
             "nonsense": {},
         }[collection]
     return raw
@@ -83,6 +93,28 @@ def test_batches_amount_to_the_merge_of_all_good_operations(
                 known = expected.get(record)
                 expected[record] = merge(known, verdict.state) if known else verdict.state
     assert {record: row.state for record, row in store.items()} == expected
+
+
+@given(st.lists(operations(), max_size=12), st.data())
+def test_operations_amount_to_the_same_in_any_order_and_any_batches(
+    sent: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """As devices send them: each its own, in its order, some twice, folded by key in a batch."""
+    one_by_one = states_after([[raw] for raw in sent])
+    order = data.draw(st.permutations(sent))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=3)))
+    batches = [order[i:k] for i, k in itertools.pairwise([0, *cuts, len(sent)])]
+    again = data.draw(st.lists(st.sampled_from(sent), max_size=3)) if sent else []
+    assert states_after([*batches, again]) == one_by_one
+
+
+def states_after(batches: list[list[dict[str, Any]]]) -> dict[RecordKey, State]:
+    store: Store = {}
+    state = SyncState("epoch")
+    for batch in batches:
+        pushed, store = apply(store, state, batch)
+        state = pushed.state
+    return {record: row.state for record, row in store.items()}
 
 
 @given(Batches)

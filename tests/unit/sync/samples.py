@@ -10,7 +10,7 @@ from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.collections import Collection
 from atiha_web.models import AtihaModel
 from atiha_web.sync import hlc
-from atiha_web.sync.merge import PerField
+from atiha_web.sync.merge import LastWriteWins, PerField, State
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.synchronizer import Synchronizer
 
@@ -31,6 +31,29 @@ class Settings(AtihaModel):
 
 
 SETTINGS = Collection("settings", Settings, key="name", policy=PerField(nested=("preferences",)))
+
+
+class Score(AtihaModel):
+    """The best result in a game, and in which round it was."""
+
+    game: str
+    score: int
+    round: int | None = None
+
+
+class HighestScore(LastWriteWins):
+    """A policy as an app may declare it: the best score stays, until it is deleted for good."""
+
+    def merge(self, a: State, b: State) -> State:
+        return max(a, b, key=self._rank)
+
+    @staticmethod
+    def _rank(state: State) -> tuple[bool, int, str, int]:
+        data = state.data or {}
+        return state.deleted, data.get("score", 0), state.timestamp, data.get("round", -1)
+
+
+SCORES = Collection("scores", Score, key="game", policy=HighestScore())
 
 
 def stamp(ms: int = 0, writer: str = WRITER) -> str:
