@@ -4,22 +4,29 @@ import argparse
 import sys
 from pathlib import Path
 
+from starlette.responses import RedirectResponse
+
 import atiha_web
 from atiha_web.server import ServerError, create_app, open_database, serve
-from demo.assets import AssetError, build
+from demo.assets import AssetError, build, build_lab
+from demo.lab_files import LabFiles
 from demo.static_files import StaticFiles
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(atiha_web.__file__).parent / "js"
+COMPRESSED = ROOT / ".cache" / "gzip"
 
 
 def main() -> None:
     """Run until SIGINT or SIGTERM; print `ready: <url>` once the page and the API answer."""
     args = _arguments()
     try:
-        page = StaticFiles(build().root, SCRIPTS, ROOT / ".cache" / "gzip")
+        page = StaticFiles(build().root, SCRIPTS, COMPRESSED)
+        lab = LabFiles(build_lab(), page.forever("/pyodide/pyodide.mjs"), COMPRESSED)
         with open_database(args.database_url, args.data) as url:
             app = create_app(url)
+            app.add_route("/lab", lambda _: RedirectResponse("/lab/"))
+            app.mount("/lab", lab)
             app.mount("/", page)
             serve(app, port=args.port)
     except (AssetError, ServerError) as error:

@@ -124,7 +124,12 @@ class StaticFiles:
         listed = _asset_list(version, versioned, files, manifest["boot"], built)
         files["/assets.json"] = Asset.of("assets.json", listed, cache)
         self._current = {**files, "/": files["/index.html"]}
+        self._versioned = versioned
         self._forever = {versioned[path]: file for path, file in files.items() if path in versioned}
+
+    def forever(self, path: str) -> str:
+        """The path under which a file, given by its own path, never changes."""
+        return self._versioned[path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

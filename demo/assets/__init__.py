@@ -11,11 +11,14 @@
                     `wheel`; `files`, the size in bytes and the SHA-256 of each path above; `boot`,
                     the paths a page fetches to import `atiha_web`
 
+`build_lab()` returns another such folder: JupyterLite, whose kernel gets Python from the first.
+
 What comes from npm and PyPI is kept in `.cache/` by the pins that asked for it: a second build
 needs no network. The command `python -m demo.assets` does the same and prints the folder.
 """
 
 from demo.assets.errors import AssetError
+from demo.assets.lab import build_lab
 from demo.assets.site import Site, build
 
-__all__ = ["AssetError", "Site", "build"]
+__all__ = ["AssetError", "Site", "build", "build_lab"]

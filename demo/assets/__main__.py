@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from demo.assets import AssetError, build
+from demo.assets import AssetError, build, build_lab
 
 
 def main() -> None:
@@ -13,6 +13,8 @@ def main() -> None:
     target = parser.parse_args().target
     try:
         print(build(target).root)  # noqa: T201 - the folder is this command's result
+        if target == "demo":
+            build_lab()
     except AssetError as error:
         sys.exit(f"{error}")
 

@@ -9,12 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from demo.assets import pins
 from demo.assets.errors import AssetError
-from demo.assets.progress import Steps
+from demo.assets.progress import Steps, shown_steps
 from demo.assets.slim import slim
 
 CACHE = pins.ROOT / ".cache"
+
+
+@contextmanager
+def exclusively() -> Iterator[Steps]:
+    """The steps of a build, while no other process builds in this checkout."""
+    CACHE.mkdir(exist_ok=True)
+    with FileLock(CACHE / "lock"), shown_steps() as steps:
+        yield steps
 
 
 @contextmanager
@@ -38,7 +48,7 @@ def npm_packages(steps: Steps) -> Path:
             for file in (pins.PACKAGE_JSON, pins.PACKAGE_LOCK):
                 shutil.copy2(file, folder)
             options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-            _run([_npm(), "ci", *options], folder, "npm")
+            run([_npm(), "ci", *options], folder, "npm")
     return final / "node_modules"
 
 
@@ -65,7 +75,7 @@ def wheels(steps: Steps, requirements: Path, python: str, abi: str) -> list[Path
                 if line.startswith("Collecting "):
                     step.advance()
 
-            _run(command, folder, "pip", on_line)
+            run(command, folder, "pip", on_line)
     return sorted(final.glob("*.whl"))
 
 
@@ -77,7 +87,7 @@ def own_wheel(steps: Steps) -> Path:
         if not final.exists():
             command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
             with steps.step("Wheel of atiha_web"), new_folder(final) as folder:
-                _run([*command, "--directory", str(folder)], pins.ROOT, "hatchling")
+                run([*command, "--directory", str(folder)], pins.ROOT, "hatchling")
         # A source saved during the build would make the folder's name a lie.
         if _sources_digest() == sources:
             return next(final.glob("*.whl"))
@@ -117,7 +127,7 @@ def _npm() -> str:
     return npm
 
 
-def _run(
+def run(
     command: list[str], folder: Path, name: str, on_line: Callable[[str], None] = lambda _: None
 ) -> None:
     said: list[str] = []

@@ -1,6 +1,7 @@
-"""Reads the two kinds of pins: versions from npm and wheels from PyPI."""
+"""Reads the pins: versions from npm, wheels from PyPI, and what pyproject.toml installed here."""
 
 import hashlib
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_JSON = ROOT / "demo" / "package.json"
 PACKAGE_LOCK = ROOT / "demo" / "package-lock.json"
 WHEELS = ROOT / "demo" / "requirements-pyodide.txt"
+NOTEBOOK_WHEELS = ROOT / "demo" / "requirements-notebook.txt"
 TEST_WHEELS = ROOT / "tests" / "browser" / "requirements-pyodide.txt"
 
 
@@ -31,6 +33,11 @@ def wheel_pins(path: Path) -> dict[str, str]:
     lines = (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines())
     requirements = [Requirement(line) for line in lines if line]
     return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in requirements}
+
+
+def installed(*packages: str) -> list[str]:
+    """The versions of packages that are installed here."""
+    return [importlib.metadata.version(name) for name in packages]
 
 
 def digest(*parts: str | bytes | Path) -> str:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
-from demo.assets import fetch, lock, pins
-from demo.assets.progress import Steps, shown_steps
+from demo.assets import fetch, lab, lock, pins
+from demo.assets.progress import Steps
 
 RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 DAY = 24 * 60 * 60
@@ -52,8 +50,7 @@ def build(target: Target = "demo") -> Site:
     Raises:
         AssetError: Something is missing here, or could not be fetched.
     """
-    fetch.CACHE.mkdir(exist_ok=True)
-    with FileLock(fetch.CACHE / "lock"), shown_steps() as steps:
+    with fetch.exclusively() as steps:
         node_modules = fetch.npm_packages(steps)
         upstream = json.loads((node_modules / "pyodide" / "pyodide-lock.json").read_text("utf-8"))
         whole = fetch.own_wheel(steps)
@@ -73,7 +70,9 @@ def build(target: Target = "demo") -> Site:
 
 def _wheels(steps: Steps, target: Target, info: dict[str, str]) -> list[Path]:
     wheels = fetch.wheels(steps, pins.WHEELS, info["python"], info["abi_version"])
-    if target == "test":
+    if target == "demo":
+        wheels += lab.kernel_wheels(steps, info["python"], info["abi_version"])
+    else:
         wheels += fetch.wheels(steps, pins.TEST_WHEELS, info["python"], info["abi_version"])
     return wheels
 
@@ -127,7 +126,7 @@ def _write_json(path: Path, value: object) -> None:
 def _prune() -> None:
     """Remove what no build used for a day; a younger site may be served right now."""
     old = time.time() - DAY
-    for kind in ("own", "site"):
-        for folder in (fetch.CACHE / kind).iterdir():
+    for kind in ("own", "site", "lab"):
+        for folder in (fetch.CACHE / kind).glob("*"):
             if folder.stat().st_mtime < old:
                 shutil.rmtree(folder)

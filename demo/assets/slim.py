@@ -37,15 +37,27 @@ def slim(wheel: Path, folder: Path) -> None:
             if not (name.startswith(LEFT_OUT) or ".data/" in name)
             and not name.endswith("entry_points.txt")
         }
-    record = next(name for name in files if name.endswith(".dist-info/RECORD"))
-    metadata = record.replace("RECORD", "METADATA")
+    metadata = next(name for name in files if name.endswith(".dist-info/METADATA"))
     files[metadata] = _metadata(files[metadata])
-    # Its place is the last one, so that all it tells of is there.
+    _write(files, folder / wheel.name, zipfile.ZIP_STORED)
+
+
+def without(wheel: Path, left_out: tuple[str, ...], folder: Path) -> None:
+    """Write a wheel into a folder, under the same name, without the files below some folders."""
+    with zipfile.ZipFile(wheel) as whole:
+        kept = [name for name in whole.namelist() if not name.startswith(left_out)]
+        files = {name: whole.read(name) for name in kept}
+    _write(files, folder / wheel.name, zipfile.ZIP_DEFLATED)
+
+
+def _write(files: dict[str, bytes], wheel: Path, compression: int) -> None:
+    # The record's place is the last one, so that all it tells of is there.
+    record = next(name for name in files if name.endswith(".dist-info/RECORD"))
     del files[record]
     files[record] = _record(files, record)
-    with zipfile.ZipFile(folder / wheel.name, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(wheel, "w", compression) as archive:
         for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _TIME), content)
+            archive.writestr(zipfile.ZipInfo(name, _TIME), content, compression)
 
 
 def _metadata(whole: bytes) -> bytes:

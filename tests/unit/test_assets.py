@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.assets import AssetError, Site, build, fetch, lock, pins
-from demo.assets.slim import blanked
+from demo.assets import AssetError, Site, build, build_lab, fetch, lock, pins
+from demo.assets.slim import blanked, without
 
 PYTHON = "3.14.2"
 MAX_SENT_BYTES = 80_000
@@ -82,8 +82,9 @@ def test_a_folder_whose_filling_fails_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_second_build_runs_no_command(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(fetch, "_run")
-    assert build() == site
+    lab = build_lab()
+    monkeypatch.delattr(fetch, "run")
+    assert (build(), build_lab()) == (site, lab)
 
 
 def test_manifest_tells_size_and_hash_of_every_file(site: Site) -> None:
@@ -162,3 +163,43 @@ def test_blanked_python_keeps_marks_of_comments_and_accents_within_texts() -> No
     assert blanked(source.encode()).decode() == (
         'a = "é # no comment"\n\n\ndef f() -> str:\n    ""\n\n\n    return a\n'
     )
+
+
+def test_a_wheel_without_some_folders_tells_of_what_is_left(tmp_path: Path) -> None:
+    whole = make_wheel(tmp_path, "lib")
+    with zipfile.ZipFile(whole, "a") as wheel:
+        wheel.writestr("lib/stubs/other.pyi", "...")
+        wheel.writestr("lib-1.0.dist-info/RECORD", "lib/stubs/other.pyi,,")
+    (tmp_path / "less").mkdir()
+    without(whole, ("lib/stubs/",), tmp_path / "less")
+    with zipfile.ZipFile(tmp_path / "less" / whole.name) as wheel:
+        recorded = [
+            line.split(",")[0] for line in wheel.read("lib-1.0.dist-info/RECORD").decode().split()
+        ]
+        assert recorded == wheel.namelist()
+        assert recorded == ["lib.py", "lib-1.0.dist-info/METADATA", "lib-1.0.dist-info/RECORD"]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Path:
+    return build_lab()
+
+
+def test_all_that_a_kernel_starts_with_is_in_pyodides_lock_file(lab: Path, site: Site) -> None:
+    settings = json.loads((lab / "jupyter-lite.json").read_text("utf-8"))["jupyter-config-data"]
+    [kernel] = settings["litePluginSettings"].values()
+    locked = json.loads((site.pyodide / "pyodide-lock.json").read_text("utf-8"))["packages"]
+    assert set(kernel["loadPyodideOptions"]["packages"]) < locked.keys()
+    assert kernel["disablePyPIFallback"] is True
+
+
+def test_jupyterlite_brings_no_extension_but_the_pinned(lab: Path) -> None:
+    settings = json.loads((lab / "jupyter-lite.json").read_text("utf-8"))["jupyter-config-data"]
+    named = {extension["name"] for extension in settings["federated_extensions"]}
+    assert named == {"@jupyterlite/pyodide-kernel-extension"}
+
+
+def test_the_notebook_is_listed_and_there(lab: Path) -> None:
+    listed = json.loads((lab / "api" / "contents" / "all.json").read_text("utf-8"))["content"]
+    assert [entry["path"] for entry in listed] == ["atiha_web.ipynb"]
+    assert (lab / "files" / "atiha_web.ipynb").is_file()
