@@ -9,6 +9,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ CONFIGURATION = pins.ROOT / "demo" / "lab"
 NOTEBOOKS = pins.ROOT / "demo" / "notebook"
 EXTENSIONS = Path(sysconfig.get_path("data")) / "share" / "jupyter" / "labextensions"
 KERNEL = EXTENSIONS / "@jupyterlite" / "pyodide-kernel-extension"
+INSTALLED = ".data/data/share/jupyter/labextensions/"
 LEFT_OUT = {
     # 4,800 files that describe packages which are not here: seven eighths of a kernel's files.
     "jedi": ("jedi/third_party/typeshed/stubs/", "jedi/third_party/django-stubs/"),
@@ -54,10 +56,13 @@ def build_lab() -> Path:
         AssetError: It could not be built.
     """
     with fetch.exclusively() as steps:
-        final = fetch.CACHE / "lab" / pins.digest(*pins.installed(*JUPYTERLITE), *_inputs())
+        extension = _own_extension(fetch.own_wheel(steps))
+        parts: list[str | bytes | Path] = [*pins.installed(*JUPYTERLITE), *_inputs()]
+        parts += [part for file in sorted(extension.items()) for part in file]
+        final = fetch.CACHE / "lab" / pins.digest(*parts)
         if not final.exists():
             with steps.step("JupyterLite"), fetch.new_folder(final) as folder:
-                _build(folder)
+                _build(folder, extension)
                 _add_notebooks(folder)
         os.utime(final)
     return final
@@ -67,13 +72,26 @@ def _inputs() -> list[Path]:
     return [Path(__file__), *sorted(CONFIGURATION.iterdir()), *sorted(NOTEBOOKS.glob("*.ipynb"))]
 
 
-def _build(folder: Path) -> None:
+def _own_extension(wheel: Path) -> dict[str, bytes]:
+    """What pip would install of our wheel into JupyterLab's folder of extensions."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            name.partition(INSTALLED)[2]: archive.read(name)
+            for name in archive.namelist()
+            if INSTALLED in name
+        }
+
+
+def _build(folder: Path, extension: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch) / "project"
         shutil.copytree(CONFIGURATION, project)
+        for name, content in extension.items():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_bytes(content)
         build = {
             "apps": ["lab"],
-            "federated_extensions": [str(KERNEL)],
+            "federated_extensions": [str(KERNEL), "atiha-web"],
             # What else is installed here is not pinned.
             "ignore_sys_prefix": True,
             "no_sourcemaps": True,

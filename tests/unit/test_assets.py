@@ -193,10 +193,10 @@ def test_all_that_a_kernel_starts_with_is_in_pyodides_lock_file(lab: Path, site:
     assert kernel["disablePyPIFallback"] is True
 
 
-def test_jupyterlite_brings_no_extension_but_the_pinned(lab: Path) -> None:
+def test_jupyterlite_brings_no_extension_but_the_kernel_and_ours(lab: Path) -> None:
     settings = json.loads((lab / "jupyter-lite.json").read_text("utf-8"))["jupyter-config-data"]
     named = {extension["name"] for extension in settings["federated_extensions"]}
-    assert named == {"@jupyterlite/pyodide-kernel-extension"}
+    assert named == {"@jupyterlite/pyodide-kernel-extension", "atiha-web"}
 
 
 def test_the_notebook_is_listed_and_there(lab: Path) -> None:
