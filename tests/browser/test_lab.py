@@ -44,3 +44,11 @@ async def test_the_page_leads_to_the_notebook_and_its_service_worker_leaves_it_a
         await viewer.page.get_by_role("link", name="notebook").click()
     tab = (await opened.value).get_by_role("tab", name="atiha_web.ipynb")
     await expect(tab).to_be_visible(timeout=START_MS)
+
+
+async def test_a_fresh_notebook_connects_without_an_argument(
+    devices: Devices, demo_server: DemoServer
+) -> None:
+    notebook = await Notebook.fresh(await devices.new(), demo_server.url)
+    code = "import atiha_web; client = await atiha_web.connect(); print(client.status.state)"
+    assert await notebook.run(code) == "idle"
