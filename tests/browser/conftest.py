@@ -10,10 +10,11 @@ asked for anything that is not on this machine.
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 from pytest_pyodide.runner import SeleniumChromeRunner
 
@@ -22,6 +23,7 @@ from tests.browser import chromium
 from tests.browser.demo_server import DemoServer
 from tests.browser.devices import Devices
 from tests.browser.servers import OriginServer, RefusingProxy, running
+from tests.browser.viewer import Viewer
 
 SITE = pytest.StashKey[Site]()
 
@@ -106,14 +108,33 @@ def empty_storage(request: pytest.FixtureRequest) -> None:
         )
 
 
-@pytest.fixture
-async def devices(refusing_proxy: RefusingProxy) -> AsyncIterator[Devices]:
-    """Opens browsers with storage of their own; fails the test if a page of theirs had an error."""
+@asynccontextmanager
+async def opened_devices(proxy: RefusingProxy) -> AsyncIterator[Devices]:
+    """Browsers with storage of their own; fails at the end if a page of theirs had an error."""
     async with async_playwright() as playwright:
-        opened = Devices(playwright, refusing_proxy.url)
+        opened = Devices(playwright, proxy.url)
         yield opened
         await opened.close()
     assert opened.errors == []
+
+
+@pytest.fixture
+async def devices(refusing_proxy: RefusingProxy) -> AsyncIterator[Devices]:
+    """Opens browsers for one test."""
+    async with opened_devices(refusing_proxy) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def member(demo_server: DemoServer, refusing_proxy: RefusingProxy) -> AsyncIterator[Viewer]:
+    """A new member in a tab that all tests of a module share: to start Python takes its time.
+
+    Such tests need `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
+    """
+    async with opened_devices(refusing_proxy) as devices:
+        viewer = await Viewer.at(await devices.new(), demo_server.url)
+        await viewer.register()
+        yield viewer
 
 
 @pytest.fixture

@@ -10,6 +10,12 @@ PASSWORD = "correct horse battery"
 START_MS = 60_000
 SYNC_MS = 30_000
 """Within this time a change of one device is to be seen on another."""
+PYTHON = """
+async (code) => {
+    const value = await pyodide.runPythonAsync(code);
+    return value && value.toJs ? value.toJs({ dict_converter: Object.fromEntries }) : value;
+}
+"""
 _numbers = itertools.count()
 # A machine that runs much else at the same time is slow, not wrong.
 expect.set_options(timeout=20_000)
@@ -67,6 +73,11 @@ class Viewer:
         await self.page.locator("main").get_by_role("button", name=button).click()
         await expect(self.page.locator(".view.home")).to_be_visible(timeout=START_MS)
 
+    async def sign_in_again(self, email: str) -> None:
+        """Follow the status bar's invitation, after the session has ended on the server."""
+        await self.page.locator("#status-bar").get_by_role("button", name="Log in").click()
+        await self._sign(email, "Log in")
+
     async def ask_to_log_out(self) -> None:
         """Press the button in the profile menu."""
         await self.page.locator(".menu summary").click()
@@ -111,6 +122,10 @@ class Viewer:
     async def saved(self) -> None:
         """Wait until everything is on the server."""
         await expect(self.status).to_have_text("Everything is saved", timeout=SYNC_MS)
+
+    async def python(self, code: str) -> Any:
+        """Run Python in the page; returns the value of its last expression, as JSON would."""
+        return await self.page.evaluate(PYTHON, code)
 
     async def pending(self) -> int:
         """How many changes the client has that the server does not."""

@@ -187,7 +187,8 @@ class App:
             return Route()
         if self._user_id is None:
             return route if route.name in FOR_GUESTS else Route("login")
-        return Route() if route.name in {"login", "register"} else route
+        ended = self._client.status.state == "needs_auth"
+        return Route() if route.name in {"login", "register"} and not ended else route
 
     def _class_for(self, route: Route) -> type[View]:
         return Landing if route.name == "home" and self._user_id is None else VIEWS[route.name]
@@ -208,6 +209,9 @@ class App:
     # What the visitor does
 
     async def _sync(self, _button: Any) -> None:
+        if self._client.status.state == "needs_auth":
+            self._go(address("login"))
+            return
         report = await self._client.sync()
         self._say("Everything is saved." if report.ok else report.message)
 

@@ -80,6 +80,7 @@ class StatusBar:
         busy = status.state == "syncing"
         by_id("sync-now").disabled = busy or not member
         set_shown(by_id("sync-now"), member)
+        set_text(by_id("sync-now"), "Log in" if status.state == "needs_auth" else "Sync now")
         set_text(self._parts["words"], words.details or words.headline)
         set_text(self._parts["connection"], "Online" if status.online else "No network")
         set_text(self._parts["pending"], changes(status.pending) if status.pending else "Nothing")
