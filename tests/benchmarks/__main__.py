@@ -5,7 +5,16 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from tests.benchmarks import draining, memory, opening, polling, pushing, starting, writing
+from tests.benchmarks import (
+    draining,
+    memory,
+    opening,
+    polling,
+    pushing,
+    starting,
+    worker,
+    writing,
+)
 from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.lab import Lab
 
@@ -17,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Awaitable[list[Figure]]]] = {
     "polling": polling.measure,
     "pushing": pushing.measure,
     "memory": memory.measure,
+    "worker": worker.measure,
 }
 
 

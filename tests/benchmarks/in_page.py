@@ -12,6 +12,7 @@ import js
 
 import atiha_web
 from atiha_web import Client
+from atiha_web.backends.auto import choose_backend
 
 _clients: list[Client] = []
 _written = 0
@@ -39,6 +40,12 @@ async def _open(user_id: str, token: str) -> Client:
 async def _close() -> None:
     while _clients:
         await _clients.pop().close()
+
+
+async def _timed(work: Awaitable[Any]) -> float:
+    begin = _now()
+    await work
+    return _now() - begin
 
 
 async def _write(number: int) -> atiha_web.Write:
@@ -79,6 +86,31 @@ async def write(number: int) -> float:
     begin = _now()
     await _write(number)
     return _now() - begin
+
+
+@_as_json
+async def write_each(number: int) -> list[float]:
+    """Awaited writes, and how long each took."""
+    return [await _timed(_write(1)) for _ in range(number)]
+
+
+@_as_json
+async def read_each(number: int) -> list[float]:
+    """One stored value after the other, and how long each took."""
+    backend = await choose_backend()
+    times = [await _timed(backend.storage.read(["atiha_session"])) for _ in range(number)]
+    backend.close()
+    return times
+
+
+@_as_json
+async def connect_each(number: int, user_id: str, token: str) -> list[float]:
+    """Connections, each after the one before was closed, and how long each took."""
+    times = []
+    for _ in range(number):
+        await _close()
+        times.append(await _timed(_open(user_id, token)))
+    return times
 
 
 @_as_json

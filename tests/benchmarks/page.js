@@ -2,6 +2,7 @@
 import { loadPyodide } from "/pyodide/pyodide.mjs";
 
 let pyodide;
+let worker;
 const blocks = [];
 let last = performance.now();
 
@@ -14,6 +15,13 @@ port1.onmessage = () => {
   last = now;
   if (watching) port2.postMessage(0);
 };
+
+function load(url) {
+  const script = document.createElement("script");
+  script.src = url;
+  document.head.append(script);
+  return new Promise((resolve) => (script.onload = resolve));
+}
 
 globalThis.benchmark = {
   // Milliseconds from nothing to the end of `code`.
@@ -33,6 +41,22 @@ globalThis.benchmark = {
 
   async call(name, values) {
     return JSON.parse(await pyodide.pyimport("in_page")[name](...values));
+  },
+
+  // Runs Python in a worker, which this page serves.
+  async prepareWorker() {
+    worker = new Worker("/benchmarks/worker.mjs", { type: "module" });
+    const echo = new BroadcastChannel("echo");
+    echo.onmessage = ({ data }) => echo.postMessage(data);
+    await load("/atiha/serve.js");
+  },
+
+  callWorker(name, values) {
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data: [result, error] }) =>
+        error === undefined ? resolve(result) : reject(new Error(error));
+      worker.postMessage([name, values]);
+    });
   },
 
   // The longest time, in milliseconds, that the thread was busy while `name` ran.

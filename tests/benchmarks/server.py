@@ -13,18 +13,13 @@ import atiha_web
 from atiha_web.server import create_app, serve
 
 HERE = Path(__file__).parent
-BRIDGE = Path(atiha_web.__file__).parent / "js" / "bridge.js"
+SCRIPTS = Path(atiha_web.__file__).parent / "js"
 
 
 async def sink(request: Request) -> JSONResponse:
     """Take whatever comes; answer what RxDB takes for "no conflict"."""
     await request.body()
     return JSONResponse([])
-
-
-async def bridge(_: Request) -> FileResponse:
-    """Our JavaScript, as a page loads it."""
-    return FileResponse(BRIDGE, media_type="text/javascript")
 
 
 def main() -> None:
@@ -37,7 +32,7 @@ def main() -> None:
     files = Starlette(
         routes=[
             Route("/sink", sink, methods=["POST"]),
-            Route("/atiha/bridge.js", bridge),
+            Mount("/atiha", StaticFiles(directory=SCRIPTS)),
             Route("/benchmarks/peers.js", lambda _: FileResponse(args.peers)),
             Mount("/benchmarks", StaticFiles(directory=HERE)),
             Mount("/pyodide", StaticFiles(directory=args.pyodide)),
