@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 
 from atiha_web.backends.base import Level, StorageChange, Unsubscribe
 from atiha_web.backends.listeners import Listeners
@@ -40,9 +40,9 @@ class LocalStorageBase:
 
 def flat_batches(changes: Mapping[str, str | None]) -> Iterator[tuple[str | None, ...]]:
     """The changes as ``(key, value, key, value, …)``, each batch short enough for one call."""
-    pairs = iter(changes.items())
-    while part := tuple(chain.from_iterable(islice(pairs, CHANGES_PER_CALL))):
-        yield part
+    pairs = tuple(chain.from_iterable(changes.items()))
+    for first in range(0, len(pairs), 2 * CHANGES_PER_CALL):
+        yield pairs[first : first + 2 * CHANGES_PER_CALL]
 
 
 def storage_error(name: str, message: str) -> StorageError:

@@ -204,6 +204,8 @@
             if (value === undefined) entries.delete(key);
             else entries.put(value, key);
           }
+          // Else the browser first tells us of each of them.
+          entries.transaction.commit();
           return [];
         }),
     };

@@ -175,7 +175,8 @@ class LocalReplica:
         over = self.memory.newest_timestamp(operation.record)
         self.made[operation.id] = Made(self.clock.offset_ms, over)
         self.memory.add(operation)
-        self.succeed(covered, operation)
+        if covered:
+            self.succeed(covered, operation)
         await self.render([operation.collection])
 
     async def _append(self, operation: Operation, covered: Sequence[Operation]) -> Operation:

@@ -113,7 +113,8 @@ class LocalStore:
         key = self._names.journal + operation.id
         await self._write_making_room({key: encode_operation(operation)})
         # The one takes the room of the others: that is no reason to measure it.
-        await self._remove(self._names.journal + older.id for older in replaces)
+        if replaces:
+            await self._remove(self._names.journal + older.id for older in replaces)
 
     async def remove(self, operation_ids: Iterable[str]) -> None:
         """Take operations out of the journal."""

@@ -93,6 +93,8 @@ class CollectionView(Mapping[str, State]):
     def __init__(self) -> None:
         self.generation = 0
         """Grows with every change."""
+        self.changed = ""
+        """The key of the last change, where it was one of a single record."""
         self._states: dict[str, State] = {}
         self._order: list[tuple[str, str]] = []
 
@@ -112,6 +114,7 @@ class CollectionView(Mapping[str, State]):
     def load(self, states: dict[str, State]) -> None:
         """Replace everything at once: one sort instead of many insertions."""
         self.generation += 1
+        self.changed = ""
         self._states = states
         self._order = sorted(zip(map(_TIMESTAMP, states.values()), states, strict=True))
 
@@ -121,6 +124,7 @@ class CollectionView(Mapping[str, State]):
         if old == state:
             return False
         self.generation += 1
+        self.changed = key
         if old is not None:
             entry = (old.timestamp, key)
             del self._order[bisect_left(self._order, entry)]

@@ -103,7 +103,10 @@ class Scheduler:
 
     def poke(self) -> None:
         """A local write happened: sync once a burst of writes is over, within 2 s."""
-        if not (self._state == "idle" or self._partly) or not self.online:
+        if not (self._state == "idle" or self._partly):
+            return
+        # Asking the browser takes longer than all else here: once for a burst is enough.
+        if self._poked is None and not self.online:
             return
         now = self._now()
         first = self._poked[0] if self._poked else now

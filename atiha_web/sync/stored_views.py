@@ -17,7 +17,7 @@ from atiha_web.sync.calls import call_of, seed_data
 from atiha_web.sync.journal import QUEUE_KEY, Names
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, dump_json
-from atiha_web.sync.replica import Replica
+from atiha_web.sync.replica import CollectionView, Replica
 
 MAX_ENTRIES = 50
 MAX_BYTES = 16 * 1024
@@ -33,8 +33,8 @@ class StoredViews:
         self.shows_queue = True
         """Whether the queue's key is ours to write."""
         self._written: dict[str, str | None] = {}
-        self._entries = {
-            name: _Rendered(self._entry_of(collection))
+        self._lists = {
+            name: _List(replica.views[name], self._entry_of(collection))
             for name, collection in replica.registry.items()
         }
         self._queued = _Rendered(self._seed_shape)
@@ -66,10 +66,9 @@ class StoredViews:
         return [*map(self._names.view, self._replica.registry), *queue]
 
     def _list(self, collection: Collection) -> str | None:
-        newest = self._replica.views[collection.name].newest(MAX_ENTRIES)
-        texts = self._entries[collection.name].texts(newest)
+        texts = self._lists[collection.name].texts()
         if collection.single:
-            return texts[0] if texts else None
+            return next(iter(texts), None)
         return _array(texts)
 
     def _queue(self) -> str:
@@ -102,6 +101,45 @@ def seed_operation(operation: Operation, registry: Registry, user_id: str) -> di
     }
 
 
+class _List:
+    """The newest entries of a collection, rendered; one more costs nothing for the others."""
+
+    def __init__(self, view: CollectionView, shape: Callable[[str, State], object]) -> None:
+        self._view = view
+        self._rendered = _Rendered(shape)
+        self._shown: dict[str, str] = {}  # the newest last
+        self._size = 0
+        self._generation = -1
+
+    def texts(self) -> Iterable[str]:
+        """As many as fit into an array, newest first, at least one."""
+        view = self._view
+        if view.generation == self._generation + 1 and self._is_new(view.changed):
+            self._append(view.changed)
+        elif view.generation != self._generation:
+            newest = view.newest(MAX_ENTRIES)
+            texts = self._rendered.texts(newest)
+            shown = list(islice(newest, len(texts)))
+            self._size = self._rendered.size(shown)
+            self._shown = dict(zip(reversed(shown), reversed(texts), strict=True))
+        self._generation = view.generation
+        return reversed(self._shown.values())
+
+    def _is_new(self, key: str) -> bool:
+        """Whether the last change was of an entry that is the newest and was not shown."""
+        return key not in self._shown and key in self._view.newest(1)
+
+    def _append(self, key: str) -> None:
+        rendered, shown = self._rendered, self._shown
+        shown[key] = rendered.text(key, self._view[key])
+        self._size += rendered.size([key])
+        while len(shown) > 1 and (len(shown) > MAX_ENTRIES or self._size >= MAX_BYTES):
+            oldest = next(iter(shown))
+            del shown[oldest]
+            self._size -= rendered.size([oldest])
+        rendered.forget_all_but(shown)
+
+
 class _Rendered(Generic[T]):
     """JSON texts by name, each made anew only where its name stands for another object."""
 
@@ -117,12 +155,20 @@ class _Rendered(Generic[T]):
         others = map(is_not, map(self._items.get, wanted), wanted.values())
         for name in list(compress(wanted, others)):
             self._render(name, wanted[name])
-        if len(self._items) > 2 * MAX_ENTRIES:
-            self._forget_all_but(wanted)
+        self.forget_all_but(wanted)
         # Each with the comma or bracket before it.
         ends = list(accumulate(map(self._sizes.__getitem__, wanted)))
         fitting = bisect_right(ends, MAX_BYTES - 1)
         return [*map(self._texts.__getitem__, islice(wanted, max(fitting, 1)))]
+
+    def text(self, name: str, item: T) -> str:
+        """The text of one."""
+        self._render(name, item)
+        return self._texts[name]
+
+    def size(self, names: Iterable[str]) -> int:
+        """The bytes of some texts, each with the comma or bracket before it."""
+        return sum(map(self._sizes.__getitem__, names))
 
     def _render(self, name: str, item: T) -> None:
         text = dump_json(self._shape(name, item))
@@ -130,7 +176,10 @@ class _Rendered(Generic[T]):
         self._texts[name] = text
         self._sizes[name] = 1 + len(text.encode("utf-8", "surrogatepass"))
 
-    def _forget_all_but(self, names: Iterable[str]) -> None:
+    def forget_all_but(self, names: Iterable[str]) -> None:
+        """Keep the texts of others only as long as there are not many."""
+        if len(self._items) <= 2 * MAX_ENTRIES:
+            return
         self._items = {name: self._items[name] for name in names}
         self._texts = {name: self._texts[name] for name in names}
         self._sizes = {name: self._sizes[name] for name in names}

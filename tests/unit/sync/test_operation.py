@@ -1,6 +1,7 @@
 """What every operation must satisfy, whatever its collection."""
 
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 
@@ -45,6 +46,14 @@ def test_is_no_operation_id(text: object) -> None:
 def test_a_record_has_one_id_everywhere() -> None:
     assert record_id("ann", "ratings", "m1") == record_id("ann", "ratings", "m1")
     assert record_id("ann", "ratings", "m1") != record_id("bob", "ratings", "m1")
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_a_record_id_is_a_uuid_of_user_collection_and_key(number: int) -> None:
+    namespace = UUID("6f2d6c7e-0b7e-5b53-9d43-6f3b1f0c8a11")
+    assert record_id("ann", "ratings", f"é{number}") == str(
+        uuid5(namespace, f"ann/ratings/é{number}")
+    )
 
 
 @pytest.mark.parametrize("value", [None, True, 0, 1.5, "é🎬", [1, [2]], {"a": {"b": None}}])
