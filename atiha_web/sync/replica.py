@@ -9,11 +9,13 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
 from atiha_web.collections import Registry
+from atiha_web.sync import hlc
 from atiha_web.sync.digest import EMPTY, row_digest
 from atiha_web.sync.merge import LastWriteWins, MergePolicy, State
 from atiha_web.sync.operation import Operation, RecordKey
@@ -43,6 +45,11 @@ class Quarantined:
     operation: Operation
     code: str
     message: str
+
+    @property
+    def stated_at(self) -> datetime:
+        """When the refused change was made, UTC."""
+        return hlc.to_datetime(self.operation.timestamp)
 
 
 class Base:

@@ -1,7 +1,7 @@
 """Accounts, lists, ratings, the player and the search of the page."""
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from tests.browser.demo_server import DemoServer
 from tests.browser.devices import Devices
@@ -133,24 +133,3 @@ async def test_filters_narrow_the_catalogue_and_stay_in_the_address(viewer: View
     await expect(viewer.page.locator(".card-title")).to_have_text(titles)
     await viewer.reload()
     await expect(viewer.page.locator(".card-title")).to_have_text(titles)
-
-
-async def test_a_refused_change_is_listed_until_the_viewer_drops_it(viewer: Viewer) -> None:
-    await viewer.saved()
-
-    async def refuse(route: Route) -> None:
-        reply = await route.fetch()
-        answer = await reply.json()
-        for result in answer.get("results", []):
-            result |= {"status": "rejected", "code": "invalid", "message": "No such film."}
-        await route.fulfill(response=reply, json=answer)
-
-    await viewer.page.route("**/sync", refuse)
-    await viewer.keep("impact-1949")
-    await expect(viewer.status).to_have_text("1 change could not be saved")
-    await viewer.page.locator("#status-details summary").click()
-    listed = viewer.page.locator(".quarantine li")
-    await expect(listed).to_contain_text("impact-1949 in watchlist: No such film.")
-    await listed.get_by_role("button", name="Drop").click()
-    await viewer.page.unroute("**/sync")
-    await viewer.saved()

@@ -7,11 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import js
-from pyodide.ffi import create_proxy
+from pyodide.ffi import create_once_callable, create_proxy, to_js
 from pyodide.ffi.wrappers import add_event_listener
 
 document: Any = js.document
 window: Any = js.window
+DOWNLOAD_MS = 60_000
 
 
 def by_id(element_id: str) -> Any:
@@ -57,6 +58,18 @@ def option(value: str, words: str) -> Any:
     node = document.createElement("option")
     node.value, node.textContent = value, words
     return node
+
+
+def download(name: str, text: str) -> None:
+    """Offer a text in JSON as a file."""
+    options = to_js({"type": "application/json"}, dict_converter=js.Object.fromEntries)
+    link = document.createElement("a")
+    link.href = js.URL.createObjectURL(js.Blob.new(to_js([text]), options))
+    link.download = name
+    link.click()
+    # Some browsers read it only after the click.
+    forget = create_once_callable(lambda: js.URL.revokeObjectURL(link.href))
+    window.setTimeout(forget, DOWNLOAD_MS)
 
 
 def on(target: Any, event: str, handler: Callable[[Any], None]) -> None:

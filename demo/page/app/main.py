@@ -16,7 +16,7 @@ from .catalogue import Catalogue
 from .library import Library
 from .member import Member
 from .routes import Route, address, parse
-from .shell import Header, LogoutDialog, StatusBar, Toasts, close_menus, show_view
+from .shell import Dialog, Header, StatusBar, Toasts, close_menus, show_view
 from .views import VIEWS, Landing, Page, View
 from .views.view import Handler
 
@@ -42,7 +42,7 @@ class App:
         self._library = Library(client, catalogue, self._frame.ask)
         self._catalogue = catalogue
         self._header, self._status = Header(), StatusBar()
-        self._toasts, self._dialog = Toasts(), LogoutDialog()
+        self._toasts, self._dialog = Toasts(), Dialog("confirm-logout")
         self._toast: asyncio.Task[None] | None = None
         self._user_id = client.user_id
         self._member: Member | None = None
@@ -66,8 +66,6 @@ class App:
             "logout-keep": self._logout_keep,
             "logout-discard": self._logout_discard,
             "dismiss-dialog": self._dismiss,
-            "retry-operation": self._retry_operation,
-            "drop-operation": self._drop_operation,
             "search": self._search,
             "skip": self._skip,
         }
@@ -195,9 +193,7 @@ class App:
 
     def _update(self) -> None:
         self._header.show_member(self._member)
-        status = self._client.status
-        refused = self._client.quarantined if status.quarantined else []
-        self._status.show(status, refused)
+        self._status.show(self._client.status)
         if self._view:
             self._view.update()
 
@@ -265,12 +261,6 @@ class App:
 
     async def _dismiss(self, _button: Any) -> None:
         self._dialog.close()
-
-    async def _retry_operation(self, button: Any) -> None:
-        await self._client.retry_quarantined(str(button.dataset.operation))
-
-    async def _drop_operation(self, button: Any) -> None:
-        await self._client.drop_quarantined([str(button.dataset.operation)])
 
 
 def _pending(count: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
-NAMES = {"home", "browse", "film", "watch", "library", "login", "register"}
+NAMES = {"home", "browse", "film", "watch", "library", "refused", "login", "register"}
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,7 @@ from .browser import Parts, by_id, document, set_attribute, set_shown, set_text
 from .words import ago, changes, status_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from atiha_web import Status
-    from atiha_web.sync.replica import Quarantined
 
     from .member import Member
     from .routes import Route
@@ -66,9 +63,8 @@ class StatusBar:
     def __init__(self) -> None:
         self._parts = Parts("status-panel-rows")
         by_id("status-panel").replaceChildren(self._parts.root)
-        self._listed: list[str] = []
 
-    def show(self, status: Status, quarantined: Sequence[Quarantined]) -> None:
+    def show(self, status: Status) -> None:
         """Show this status."""
         words = status_words(status)
         bar, member = by_id("status-bar"), status.user_id is not None
@@ -87,23 +83,7 @@ class StatusBar:
         set_text(self._parts["last-sync"], synced)
         refused = changes(status.quarantined) if status.quarantined else "Nothing"
         set_text(self._parts["quarantined"], refused)
-        self._list(quarantined)
-
-    def _list(self, quarantined: Sequence[Quarantined]) -> None:
-        ids = [item.operation.id for item in quarantined]
-        if ids == self._listed:
-            return
-        self._listed = ids
-        set_shown(self._parts["quarantine"], bool(ids))
-        self._parts["quarantine"].replaceChildren(*(_item(item) for item in quarantined))
-
-
-def _item(quarantined: Quarantined) -> Any:
-    parts, operation = Parts("quarantine-item"), quarantined.operation
-    what = operation.collection.replace("_", " ")
-    set_text(parts["words"], f"{operation.key} in {what}: {quarantined.message}")
-    parts["retry"].dataset.operation = parts["drop"].dataset.operation = operation.id
-    return parts.root
+        set_shown(self._parts["refused"], bool(status.quarantined))
 
 
 class Toasts:
@@ -118,18 +98,21 @@ class Toasts:
         parts.root.remove()
 
 
-class LogoutDialog:
-    """Asks what to do with changes that the server does not have."""
+class Dialog:
+    """A question that waits for an answer, from a template with a part `words`."""
 
-    def __init__(self) -> None:
+    def __init__(self, template: str) -> None:
+        self._template = template
         self._root: Any = None
 
     def ask(self, words: str) -> None:
         """Open it, or say something else in it."""
         if self._root is None:
-            self._parts = Parts("confirm-logout")
+            self._parts = Parts(self._template)
             self._root = self._parts.root
             document.body.appendChild(self._root)
+        if not self._root.open:
+            # The Escape key closes it without a word to us.
             self._root.showModal()
         set_text(self._parts["words"], words)
 

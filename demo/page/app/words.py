@@ -33,7 +33,7 @@ def status_words(status: Status) -> StatusWords:
     if status.quarantined:
         tone = "bad"
         headline = f"{changes(status.quarantined)} could not be saved"
-        details = "The server refused what is listed here. Nothing of it is thrown away by itself."
+        details = "The server refused it. Nothing is thrown away unless you say so."
     parts = (status.message, details, *status.problems)
     return StatusWords(tone, headline, " ".join(part for part in parts if part))
 
@@ -67,6 +67,21 @@ def _words(status: Status) -> tuple[Tone, str, str]:
 def changes(count: int) -> str:
     """A number of changes: "1 change", "3 changes"."""
     return f"{count} change{'' if count == 1 else 's'}"
+
+
+ABOUT = {
+    "ratings": "Rating",
+    "watchlist": "My list",
+    "favorites": "Favorite",
+    "watch_history": "Your place in a film",
+    "profile": "Profile",
+}
+
+
+def about(collection: str, *, removed: bool) -> str:
+    """What a change is about, in the visitor's words."""
+    what = ABOUT.get(collection, collection.replace("_", " ").capitalize())
+    return f"{what}, removed" if removed else what
 
 
 def films(count: int) -> str:

@@ -5,6 +5,7 @@ from .film import FilmPage
 from .home import Home, Landing
 from .lists import Lists
 from .player import Player
+from .refused import Refused
 from .sign import Login, Register
 from .view import Page, View
 
@@ -16,6 +17,7 @@ VIEWS: dict[str, type[View]] = {
     "film": FilmPage,
     "watch": Player,
     "library": Lists,
+    "refused": Refused,
     "login": Login,
     "register": Register,
 }
