@@ -9,6 +9,7 @@ import pytest
 from pytest_pyodide import run_in_pyodide
 
 from atiha_web.backends import base
+from atiha_web.sync.protocols import ProtocolName
 from atiha_web.testing.fake_server import FakeServer, Fault, answer, captive_portal
 from tests.browser.servers import OriginServer, Request, Response
 from tests.plain_rest import PlainRest
@@ -55,13 +56,14 @@ async def write(selenium: Any) -> list[Any]:
 
 
 @run_in_pyodide(packages=["atiha-web"])
-async def drain(selenium: Any, protocol: str) -> list[Any]:
+async def drain(selenium: Any, protocol: ProtocolName) -> list[Any]:
     """What one sync does, and what is shown, pending and refused after it."""
     import atiha_web
 
     async with atiha_web.connect(user_id="ann", protocol=protocol, background=False) as client:
         report = await client.sync()
-        shown = [[key, entry.rating] for key, entry in client["ratings"].items()]
+        entries = client["ratings"].items()
+        shown = [[key, entry.rating] for key, entry in entries]  # type: ignore[attr-defined]
         return [report.ok, report.sent, shown, client.status.pending, client.status.quarantined]
 
 
@@ -116,7 +118,7 @@ def leave_behind(selenium: Any) -> None:
 
 
 @run_in_pyodide(packages=["atiha-web"])
-async def open_offline(selenium: Any, protocol: str) -> list[Any]:
+async def open_offline(selenium: Any, protocol: ProtocolName) -> list[Any]:
     """What is shown and pending before any request, and what the queue says."""
     import json
 
@@ -125,7 +127,8 @@ async def open_offline(selenium: Any, protocol: str) -> list[Any]:
     import atiha_web
 
     async with atiha_web.connect(user_id="ann", protocol=protocol, background=False) as client:
-        shown = [[key, entry.rating] for key, entry in client["ratings"].items()]
+        entries = client["ratings"].items()
+        shown = [[key, entry.rating] for key, entry in entries]  # type: ignore[attr-defined]
         queue = json.loads(js.localStorage.getItem("atiha_sync_queue"))
         problems = [problem.partition(" is kept")[0] for problem in client.status.problems]
         return [shown, client.status.pending, [each["userId"] for each in queue], problems]
@@ -133,7 +136,7 @@ async def open_offline(selenium: Any, protocol: str) -> list[Any]:
 
 @pytest.mark.parametrize("protocol", ["sync", "rest"])
 def test_what_the_seeds_app_left_is_shown_and_sent_and_what_nobody_can_send_is_kept(
-    selenium: Any, origin_server: OriginServer, protocol: str
+    selenium: Any, origin_server: OriginServer, protocol: ProtocolName
 ) -> None:
     server = FakeServer() if protocol == "sync" else PlainRest(now_ms=wall_ms)
     serve(server, origin_server)
