@@ -37,6 +37,7 @@ from atiha_web.models import (
     WatchHistoryEntry,
     WatchlistEntry,
 )
+from atiha_web.progress import SyncProgress
 from atiha_web.services.user_database import UserDatabase
 from atiha_web.services.user_profile import UserProfileService
 from atiha_web.sync.engine import Write
@@ -84,6 +85,7 @@ __all__ = [
     "StorageUnavailableError",
     "SyncConfig",
     "SyncOperation",
+    "SyncProgress",
     "SyncReport",
     "SyncService",
     "TransportError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from atiha_web.errors import (
     ClosedError,
     NotSignedInError,
 )
+from atiha_web.progress import OnProgress, followed, shown_bar
 from atiha_web.services.account_cache import AccountCache
 from atiha_web.services.user_database import UserDatabase
 from atiha_web.services.user_profile import UserProfileService
@@ -81,6 +83,24 @@ class Client:
             cache=AccountCache(backend.storage),
         )
         """Accounts: register, log in, log out, change, delete."""
+
+    # -- how it looks ----------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        status = self.status
+        return (
+            f"<Client of {status.user_id or 'nobody'}: {status.state}, {status.pending} pending, "
+            f"{status.quarantined} quarantined>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.status._repr_html_()
+
+    def _ipython_display_(self) -> None:
+        """What notebooks show: it changes with the client."""
+        from atiha_web.display import show  # noqa: PLC0415 - nobody else needs it
+
+        show(self)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -185,13 +205,20 @@ class Client:
         """Delete one record of any declared collection; same errors as ``put``."""
         return await self.opened.write(collection, key, None)
 
-    async def sync(self) -> SyncReport:
+    async def sync(self, progress: bool | OnProgress = False) -> SyncReport:
         """Run one cycle now and return what happened; what failed is in the report.
+
+        Args:
+            progress: is told of every step, for who has a long queue; ``True`` draws a bar, that of
+                tqdm where it is installed.
 
         Raises:
             NotSignedInError: nobody is signed in.
         """
-        return await self.signed_in.sync()
+        if progress is False:
+            return await self.signed_in.sync()
+        with shown_bar() if progress is True else nullcontext(progress) as tell:
+            return await followed(self.signed_in, tell)
 
     @property
     def quarantined(self) -> list[Quarantined]:

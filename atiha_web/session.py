@@ -25,6 +25,7 @@ from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.signed_in import SignedIn, session_user
 from atiha_web.sync.status import Status
 from atiha_web.sync.synchronizer import Synchronizer
+from atiha_web.sync.usage import StorageUsage
 
 logger = logging.getLogger("atiha_web")
 
@@ -68,6 +69,7 @@ class Session:
         self._unsubscribe = backend.storage.subscribe(self._on_storage)
         self._unlisten = backend.environment.subscribe(self._on_signal)
         self._persistence = Persistence(backend)
+        self._usage = StorageUsage(backend)
         self.api = self._account_api(self.headers)
 
     @property
@@ -79,10 +81,11 @@ class Session:
         """How things stand now."""
         persisted = self._persistence.granted
         if self.current is None:
-            return Status(online=self._backend.environment.online(), persisted=persisted)
+            online = self._backend.environment.online()
+            return Status(online=online, persisted=persisted, usage=self._usage.last)
         status = self.current.status()
         user_id = None if self.signed_in is None else status.user_id
-        return replace(status, user_id=user_id, persisted=persisted)
+        return replace(status, user_id=user_id, persisted=persisted, usage=self._usage.last)
 
     async def close(self) -> None:
         """Stop syncing and follow nothing more; what is pending stays stored."""
@@ -201,6 +204,12 @@ class Session:
     async def _relay_changes(self, synchronizer: Synchronizer) -> None:
         async for _ in synchronizer.engine.local.changes.follow():
             self.statuses.notify()
+            if self._usage.is_due:
+                self._spawn(self._settle_usage())
+
+    async def _settle_usage(self) -> None:
+        await self._usage.settle()
+        self.statuses.notify()
 
     @staticmethod
     async def _relay_conflicts(

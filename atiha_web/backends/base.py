@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Level = Literal["local", "disk", "server"]
 """What a write survives: ``local`` the death of the page, ``disk`` of the browser or process,
@@ -129,6 +129,13 @@ class Environment(Protocol):
         ...
 
 
+class Usage(NamedTuple):
+    """How many UTF-16 units of local storage are taken, by anybody on the origin, and its quota."""
+
+    used: int
+    quota: int
+
+
 @dataclass(frozen=True)
 class Backend:
     """One platform, chosen once and handed to everything that needs it."""
@@ -153,6 +160,8 @@ class Backend:
 
     ``None`` where nothing throws data away unasked.
     """
+    usage: Callable[[], Awaitable[Usage]] | None = None
+    """How full storage is; takes some ms where there is much. ``None`` where there is no quota."""
     send_last: Callable[[Request], None] | None = None
     """Sends a request of at most 64 KiB that outlives the page; nobody learns of the reply.
 

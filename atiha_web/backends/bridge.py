@@ -14,7 +14,7 @@ from pyodide.ffi.wrappers import add_event_listener, remove_event_listener
 
 from atiha_web.errors import PlatformError
 
-BRIDGE_VERSION = 3
+BRIDGE_VERSION = 4
 
 
 def script(name: str) -> str:

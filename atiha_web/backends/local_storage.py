@@ -11,6 +11,8 @@ from atiha_web.errors import SaveError, StorageError, StorageFullError, StorageU
 
 CHANGES_PER_CALL = 5_000
 """Browsers bound the number of arguments of one call; none below 65,535."""
+QUOTA_UNITS = 5 * 1024 * 1024
+"""What an origin may store, keys included: the same in all browsers, and none tells."""
 FULL = ("QuotaExceededError", "NS_ERROR_DOM_QUOTA_REACHED")
 """What browsers call the error of a full storage."""
 

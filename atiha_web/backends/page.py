@@ -21,10 +21,16 @@ from atiha_web.backends.base import (
     Storage,
     StorageChange,
     Unsubscribe,
+    Usage,
 )
 from atiha_web.backends.bridge import load_bridge
 from atiha_web.backends.listeners import Listeners
-from atiha_web.backends.local_storage import LocalStorageBase, flat_batches, storage_error
+from atiha_web.backends.local_storage import (
+    QUOTA_UNITS,
+    LocalStorageBase,
+    flat_batches,
+    storage_error,
+)
 from atiha_web.backends.memory import random_hex, system_clock
 from atiha_web.backends.mirror import MirroredStorage, MirrorPolicy
 from atiha_web.backends.page_mirror import PageMirror
@@ -219,6 +225,7 @@ async def page_backend(
         is_mirrored=mirrored is not None,
         storage_problems=tuple if mirrored is None else mirrored.problems,
         persist=None if storage is not None else _persist(js_bridge),
+        usage=None if storage is not None else _usage(js_bridge),
         send_last=transport.send_last,
     )
 
@@ -238,6 +245,13 @@ async def mirrored_in_browser(
         mirrored.close()
         raise
     return mirrored
+
+
+def _usage(js_bridge: JsProxy) -> Callable[[], Awaitable[Usage]]:
+    async def usage() -> Usage:
+        return Usage(js_bridge.used(), QUOTA_UNITS)
+
+    return usage
 
 
 def _persist(js_bridge: JsProxy) -> Callable[[bool], Awaitable[bool]]:

@@ -16,9 +16,14 @@ from typing import Any
 import js
 from pyodide.ffi import JsProxy, create_proxy, to_js
 
-from atiha_web.backends.base import Backend, Request, Storage, StorageChange
+from atiha_web.backends.base import Backend, Request, Storage, StorageChange, Usage
 from atiha_web.backends.bridge import BRIDGE_VERSION, load_bridge_in_worker
-from atiha_web.backends.local_storage import LocalStorageBase, flat_batches, storage_error
+from atiha_web.backends.local_storage import (
+    QUOTA_UNITS,
+    LocalStorageBase,
+    flat_batches,
+    storage_error,
+)
 from atiha_web.backends.memory import random_hex, system_clock
 from atiha_web.backends.mirror import MirrorPolicy
 from atiha_web.backends.notebook import shown_script
@@ -107,6 +112,7 @@ async def worker_backend(
         is_mirrored=mirrored is not None,
         storage_problems=problems,
         persist=lambda ask: _persist(link, ask),
+        usage=lambda: _usage(link),
         send_last=lambda request: _send_last(link, request),
     )
 
@@ -139,6 +145,10 @@ def _require_locks() -> None:
             "a worker needs Web Locks, which browsers have in secure contexts only: serve the site "
             "over https, or from localhost"
         )
+
+
+async def _usage(link: PageLink) -> Usage:
+    return Usage(await link.ask("used"), QUOTA_UNITS)
 
 
 async def _persist(link: PageLink, ask: bool) -> bool:

@@ -8,7 +8,7 @@
 // JsNull instead of None: undefined stands for what is not there.
 (() => {
   // Counted up when Python and this file must change together: a cache may hold an older file.
-  const VERSION = 3;
+  const VERSION = 4;
   // Whoever is there already knows who listens.
   if (globalThis.atihaBridge?.version === VERSION) return;
 
@@ -61,6 +61,12 @@
       names = Array.from({ length: storage.length }, (_, index) => storage.key(index));
     }
     return names.filter((name) => name.startsWith(prefix));
+  }
+
+  // How many UTF-16 units are stored, keys included: what the quota counts.
+  function used() {
+    const storage = local();
+    return keys("").reduce((sum, key) => sum + key.length + (storage.getItem(key)?.length ?? 0), 0);
   }
 
   // Takes a Web Lock away from whoever holds it, for who waits next.

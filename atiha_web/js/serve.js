@@ -11,7 +11,7 @@
 // What a kernel asks carries the id of the page it is meant for and the time until which it waits:
 // a page that was replaced, or wakes too late, changes nothing any more.
 (() => {
-  const VERSION = 3;
+  const VERSION = 4;
   // A page that people see is a better source of what they do than one in the background.
   const HIDDEN_PAGES_WAIT_MS = 250;
   const CHANNEL = "atiha-web";
@@ -34,6 +34,7 @@
         read: bridge.read,
         write: bridge.writeAs(listener),
         keys: bridge.keys,
+        used: bridge.used,
         persisted: bridge.persisted,
         sendLast: bridge.sendLast,
       };

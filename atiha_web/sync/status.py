@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from atiha_web.backends.base import Usage
+
 SyncState = Literal[
     "idle",
     "syncing",
@@ -39,6 +41,8 @@ class Status:
             of room; ``None`` where nothing does so, or before it answered.
         partial: whether local storage lacks some of the cached data for want of room. What this
             page has read stays readable until it is closed; the next start pulls the rest again.
+        usage: how much of local storage's quota is taken, ``used`` of ``quota`` UTF-16 units, as
+            measured at most 5 s before the last change; ``None`` where there is no quota.
     """
 
     state: SyncState = "idle"
@@ -53,6 +57,13 @@ class Status:
     problems: tuple[str, ...] = ()
     persisted: bool | None = None
     partial: bool = False
+    usage: Usage | None = None
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from atiha_web.display import status_html  # noqa: PLC0415 - nobody else needs it
+
+        return status_html(self)
 
 
 @dataclass(frozen=True, slots=True)
