@@ -247,6 +247,7 @@
     read,
     writeAs,
     keys,
+    used,
     lock,
     steal,
     request,

@@ -181,6 +181,22 @@ async def test_what_is_written_is_in_local_storage_itself(selenium: Any) -> None
 
 
 @run_in_pyodide(packages=["atiha-web"])
+async def test_usage_counts_keys_and_values_as_the_quota_does(selenium: Any) -> None:
+    import js
+
+    from atiha_web.backends.auto import choose_backend
+
+    js.localStorage.setItem("somebody else's", "12345")
+    backend = await choose_backend()
+    before = await backend.usage()
+    await backend.storage.write({"été": "12345"})
+    after = await backend.usage()
+    backend.close()
+    assert before.used >= 20
+    assert (after.used - before.used, after.quota) == (8, 5_242_880)
+
+
+@run_in_pyodide(packages=["atiha-web"])
 async def test_blocked_storage_is_refused_with_words(selenium: Any) -> None:
     import js
     import pytest

@@ -54,6 +54,21 @@ def test_transport(
     check(kernel, "transport", name, contract_server.url, contract_server.dead_url)
 
 
+USAGE = """
+from atiha_web.backends.worker import worker_backend
+backend = await worker_backend()
+before = await backend.usage()
+await backend.storage.write({"été": "12345"})
+after = await backend.usage()
+backend.close()
+assert (after.used - before.used, after.quota) == (8, 5_242_880), (before, after)
+"""
+
+
+def test_usage_is_that_of_the_page(kernel: SeleniumKernel) -> None:  # noqa: F811 - as above
+    kernel.run(USAGE)
+
+
 @pytest.fixture
 def nobody_serves(selenium: Any) -> Iterator[None]:
     """The page that a module's tests share, while it serves no kernel."""
