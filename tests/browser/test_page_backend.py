@@ -188,6 +188,7 @@ async def test_usage_counts_keys_and_values_as_the_quota_does(selenium: Any) -> 
 
     js.localStorage.setItem("somebody else's", "12345")
     backend = await choose_backend()
+    assert backend.usage is not None
     before = await backend.usage()
     await backend.storage.write({"été": "12345"})
     after = await backend.usage()
