@@ -1,27 +1,20 @@
 """Accounts, lists, ratings, the player and the search of the page."""
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.demo_server import DemoServer
-from tests.browser.devices import Devices
 from tests.browser.viewer import SYNC_MS, Viewer
 
-
-@pytest.fixture
-async def viewer(devices: Devices, demo_server: DemoServer) -> Viewer:
-    """A new member on the home page."""
-    viewer = await Viewer.at(await devices.new(), demo_server.url)
-    await viewer.register()
-    return viewer
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_guest_is_asked_to_log_in_for_lists(
-    devices: Devices, demo_server: DemoServer
-) -> None:
-    viewer = await Viewer.at(await devices.new(), demo_server.url, "#/film/metropolis-1927")
-    await viewer.press("My list")
-    await expect(viewer.page.get_by_role("heading", name="Welcome back")).to_be_visible()
+@pytest_asyncio.fixture(loop_scope="module")
+async def viewer(member: Viewer) -> Viewer:
+    """The member on the home page, with nothing on any list."""
+    await member.empty_lists()
+    await member.go("#/")
+    return member
 
 
 async def test_a_wrong_password_is_said_in_words(viewer: Viewer) -> None:

@@ -123,6 +123,17 @@ class Viewer:
         """Wait until everything is on the server."""
         await expect(self.status).to_have_text("Everything is saved", timeout=SYNC_MS)
 
+    async def empty_lists(self) -> None:
+        """Take everything off the lists, here and on the server."""
+        await self.python(
+            """
+for name in ("watch_history", "watchlist", "favorites", "ratings"):
+    for key in list(client[name]):
+        await client.delete(name, key)
+await client.sync()
+"""
+        )
+
     async def python(self, code: str) -> Any:
         """Run Python in the page; returns the value of its last expression, as JSON would."""
         return await self.page.evaluate(PYTHON, code)
