@@ -22,3 +22,8 @@ def user_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.getbasetemp() / f"user-data-{next(_numbers)}"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the type check: it takes longest of all, and no process shall wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_lint.py")

@@ -5,6 +5,11 @@ storage empty at the start of each test. `origin_server` answers on their origin
 into its `routes`. `devices` and `page` are Playwright's, for pages of the demo, which
 `demo_server` serves; `own_demo_server` is for a test that stops it. No test passes if a browser
 asked for anything that is not on this machine.
+
+To start Python on a new device takes 5 to 20 s. Who needs no first visit takes `visitor` (signed
+out), `newcomer` (a new member in each test) or `member` (one for a whole module) in place of
+`devices`: all tests of a module then share one tab. Such a module says
+`pytestmark = pytest.mark.asyncio(loop_scope="module")`, and `module_devices` opens more devices.
 """
 
 import os
@@ -23,6 +28,7 @@ from tests.browser import chromium
 from tests.browser.demo_server import DemoServer
 from tests.browser.devices import Devices
 from tests.browser.servers import OriginServer, RefusingProxy, running
+from tests.browser.shared_tab import SharedTab
 from tests.browser.viewer import Viewer
 
 SITE = pytest.StashKey[Site]()
@@ -126,15 +132,41 @@ async def devices(refusing_proxy: RefusingProxy) -> AsyncIterator[Devices]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def member(demo_server: DemoServer, refusing_proxy: RefusingProxy) -> AsyncIterator[Viewer]:
-    """A new member in a tab that all tests of a module share: to start Python takes its time.
+async def module_devices(refusing_proxy: RefusingProxy) -> AsyncIterator[Devices]:
+    """Opens browsers for the tests of a module, which take one from the other."""
+    async with opened_devices(refusing_proxy) as opened:
+        yield opened
 
-    Such tests need `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
-    """
-    async with opened_devices(refusing_proxy) as devices:
-        viewer = await Viewer.at(await devices.new(), demo_server.url)
-        await viewer.register()
-        yield viewer
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def member(demo_server: DemoServer, module_devices: Devices) -> Viewer:
+    """A member in a tab that all tests of a module share."""
+    viewer = await Viewer.at(await module_devices.new(), demo_server.url)
+    await viewer.register()
+    return viewer
+
+
+@pytest.fixture(scope="module")
+def shared_tab(demo_server: DemoServer, module_devices: Devices) -> SharedTab:
+    """What `visitor` and `newcomer` are in."""
+    return SharedTab(module_devices, demo_server.url)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visitor(shared_tab: SharedTab, module_devices: Devices) -> AsyncIterator[Viewer]:
+    """Nobody we know, in a tab that the tests of a module use one after another."""
+    yield await shared_tab.enter()
+    await shared_tab.leave()
+    errors = module_devices.errors.copy()
+    module_devices.errors.clear()
+    assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def newcomer(visitor: Viewer) -> Viewer:
+    """A new member on the home page, in a tab that the tests of a module use one after another."""
+    await visitor.join()
+    return visitor
 
 
 @pytest.fixture

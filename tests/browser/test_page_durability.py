@@ -14,6 +14,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, async_playwright
 
 from atiha_web.sync.protocol import HEADER
@@ -31,6 +32,18 @@ async (code) => {
     return await window.pyodide.runPythonAsync(code);
 }
 """
+EMPTY = """
+async () => {
+    localStorage.clear();
+    sessionStorage.clear();
+    await new Promise((resolve, reject) => {
+        const deletion = indexedDB.deleteDatabase("atiha");
+        deletion.onsuccess = resolve;
+        deletion.onblocked = () => reject(new Error("a test left the database open"));
+    });
+}
+"""
+CLOSE = "() => window.pyodide?.runPythonAsync('await client.close()')"
 CONNECT = """
 import asyncio, json, js
 import atiha_web
@@ -39,6 +52,8 @@ client = await atiha_web.connect(user_id="ann", background={background})
 STARS = """json.dumps([{key: entry.rating for key, entry in client["ratings"].items()},
     client.status.pending, client.status.problems])"""
 PATIENCE = 20.0
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def run(page: Page, code: str) -> Any:
@@ -100,12 +115,35 @@ def elsewhere(origin_server: OriginServer, app_url: str) -> str:
     return f"{origin_server.url}/elsewhere"
 
 
-@pytest.fixture
-async def app(devices: Devices, app_url: str) -> Page:
-    """An open page, without Python at first."""
-    page = await (await devices.new()).new_page()
-    await page.goto(app_url)
-    return page
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def device(module_devices: Devices) -> BrowserContext:
+    """Where the pages of all tests are, but those of a browser that is killed."""
+    return await module_devices.new()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(device: BrowserContext, app_url: str) -> AsyncIterator[Page]:
+    """An open page with empty storage; Python may be there from the test before."""
+    page = device.pages[0] if device.pages else await device.new_page()
+    if page.url != app_url:
+        await page.goto(app_url)
+    await page.evaluate(EMPTY)
+    yield page
+    for other in device.pages:
+        if other is not page:
+            await other.close()
+    if not page.is_closed():
+        await page.evaluate(CLOSE)
+
+
+@asynccontextmanager
+async def broken(page: Page, owner: str, name: str, function: str) -> AsyncIterator[None]:
+    """Let a method of the browser do something else meanwhile."""
+    await page.evaluate(f"() => {{ window.whole = {owner}.{name}; {owner}.{name} = {function} }}")
+    try:
+        yield
+    finally:
+        await page.evaluate(f"() => {{ {owner}.{name} = window.whole }}")
 
 
 # -- a browser that is killed ------------------------------------------------------------------
@@ -219,7 +257,7 @@ async def test_a_database_that_is_deleted_under_us_is_told(app: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "words"),
+    ("function", "words"),
     [
         ("() => { throw new DOMException('no', 'SecurityError') }", "SecurityError: no"),
         ("() => ({})", "did not open within 2 s"),
@@ -227,34 +265,31 @@ async def test_a_database_that_is_deleted_under_us_is_told(app: Page) -> None:
     ids=["refused", "silent"],
 )
 async def test_a_page_without_the_database_works_and_says_so(
-    app: Page, broken: str, words: str
+    app: Page, function: str, words: str
 ) -> None:
-    await app.evaluate(f"() => {{ IDBFactory.prototype.open = {broken} }}")
-    await run(app, CONNECT.format(background=False))
-    await run(app, 'await client.put("ratings", "m1", {"rating": 4})')
-    stars, pending, (problem,) = json.loads(await run(app, STARS))
+    async with broken(app, "IDBFactory.prototype", "open", function):
+        await run(app, CONNECT.format(background=False))
+        await run(app, 'await client.put("ratings", "m1", {"rating": 4})')
+        stars, pending, (problem,) = json.loads(await run(app, STARS))
     assert (stars, pending) == ({"m1": 4}, 1)
     assert words in problem
 
 
 async def test_a_full_database_is_told_and_the_write_is_kept(app: Page) -> None:
     await run(app, CONNECT.format(background=False))
-    await app.evaluate(
-        """() => { IDBObjectStore.prototype.put = () => {
-            throw new DOMException('no', 'QuotaExceededError')
-        } }"""
-    )
-    told = await run(
-        app,
-        """
-        write = await client.put("ratings", "m1", {"rating": 4})
-        try:
-            await write.saved("disk")
-        except atiha_web.SaveError as error:
-            told = str(error)
-        told
-        """,
-    )
+    full = "() => { throw new DOMException('no', 'QuotaExceededError') }"
+    async with broken(app, "IDBObjectStore.prototype", "put", full):
+        told = await run(
+            app,
+            """
+            write = await client.put("ratings", "m1", {"rating": 4})
+            try:
+                await write.saved("disk")
+            except atiha_web.SaveError as error:
+                told = str(error)
+            told
+            """,
+        )
     assert "the browser's database for this site is full" in told
     assert json.loads(await run(app, STARS))[:2] == [{"m1": 4}, 1]
 

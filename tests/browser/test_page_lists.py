@@ -1,7 +1,6 @@
 """Accounts, lists, ratings, the player and the search of the page."""
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.browser.viewer import SYNC_MS, Viewer
@@ -9,12 +8,10 @@ from tests.browser.viewer import SYNC_MS, Viewer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def viewer(member: Viewer) -> Viewer:
-    """The member on the home page, with nothing on any list."""
-    await member.empty_lists()
-    await member.go("#/")
-    return member
+@pytest.fixture
+def viewer(newcomer: Viewer) -> Viewer:
+    """A new member on the home page."""
+    return newcomer
 
 
 async def test_a_wrong_password_is_said_in_words(viewer: Viewer) -> None:

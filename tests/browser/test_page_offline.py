@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.demo_server import DemoServer
 from tests.browser.devices import Devices
 from tests.browser.viewer import SYNC_MS, Viewer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def kept_for_offline(viewer: Viewer) -> None:
@@ -14,12 +17,8 @@ async def kept_for_offline(viewer: Viewer) -> None:
     await viewer.page.evaluate("navigator.serviceWorker.ready.then(() => {})")
 
 
-async def test_changes_made_offline_survive_a_reload_and_arrive_once(
-    devices: Devices, demo_server: DemoServer
-) -> None:
-    device = await devices.new()
-    viewer = await Viewer.at(device, demo_server.url)
-    await viewer.register()
+async def test_changes_made_offline_survive_a_reload_and_arrive_once(newcomer: Viewer) -> None:
+    viewer, device = newcomer, newcomer.page.context
     await viewer.saved()
     await kept_for_offline(viewer)
     await device.set_offline(True)
@@ -37,8 +36,10 @@ async def test_changes_made_offline_survive_a_reload_and_arrive_once(
     assert [row["contentId"] for row in await viewer.on_server("watchlist")] == ["nosferatu-1922"]
 
 
-async def test_a_stopped_server_stops_nobody(devices: Devices, own_demo_server: DemoServer) -> None:
-    viewer = await Viewer.at(await devices.new(), own_demo_server.url)
+async def test_a_stopped_server_stops_nobody(
+    module_devices: Devices, own_demo_server: DemoServer
+) -> None:
+    viewer = await Viewer.at(await module_devices.new(), own_demo_server.url)
     await viewer.register()
     await viewer.saved()
     await kept_for_offline(viewer)
@@ -53,14 +54,12 @@ async def test_a_stopped_server_stops_nobody(devices: Devices, own_demo_server: 
     await viewer.saved()
     assert [row["contentId"] for row in await viewer.on_server("watchlist")] == ["charade-1963"]
     assert [row["rating"] for row in await viewer.on_server("ratings")] == [5]
+    await viewer.page.context.close()
 
 
-async def test_logging_out_with_unsent_changes_asks_first(
-    devices: Devices, demo_server: DemoServer
-) -> None:
-    device = await devices.new()
-    viewer = await Viewer.at(device, demo_server.url)
-    email = await viewer.register()
+async def test_logging_out_with_unsent_changes_asks_first(visitor: Viewer) -> None:
+    viewer, device = visitor, visitor.page.context
+    email = await viewer.join()
     await viewer.saved()
     await device.set_offline(True)
     await viewer.keep("wings-1927")

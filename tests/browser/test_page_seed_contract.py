@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
 from playwright.async_api import Page
 
-from tests.browser.demo_server import DemoServer
-from tests.browser.devices import Devices
 from tests.browser.viewer import Viewer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADD = """
 await client.profiles.add_to_watch_history(client.user_id, "test", "movie", "Test Movie")
@@ -22,39 +23,33 @@ async def stored(page: Page, key: str) -> Any:
     return await page.evaluate("key => JSON.parse(localStorage.getItem(key))", key)
 
 
-async def test_basic_synchronisation(devices: Devices, demo_server: DemoServer) -> None:
-    viewer = await Viewer.at(await devices.new(), demo_server.url)
-    await viewer.register()
-    await python(viewer.page, f"write = {ADD.strip()}")
-    user_id = (await stored(viewer.page, "atiha_session"))["userId"]
-    [cached] = await stored(viewer.page, f"atiha_watch_history_{user_id}")
+async def test_basic_synchronisation(newcomer: Viewer) -> None:
+    await python(newcomer.page, f"write = {ADD.strip()}")
+    user_id = (await stored(newcomer.page, "atiha_session"))["userId"]
+    [cached] = await stored(newcomer.page, f"atiha_watch_history_{user_id}")
     assert cached["contentId"] == "test"
-    await python(viewer.page, "await write.saved('server')")
-    [row] = await viewer.on_server("watch_history")
+    await python(newcomer.page, "await write.saved('server')")
+    [row] = await newcomer.on_server("watch_history")
     assert (row["contentId"], row["id"]) == ("test", cached["id"])
 
 
-async def test_offline_mode(devices: Devices, demo_server: DemoServer) -> None:
-    viewer = await Viewer.at(await devices.new(), demo_server.url)
-    await viewer.register()
-    await viewer.saved()
-    await viewer.page.context.set_offline(True)
-    await python(viewer.page, ADD)
-    queue = await stored(viewer.page, "atiha_sync_queue")
+async def test_offline_mode(newcomer: Viewer) -> None:
+    await newcomer.saved()
+    await newcomer.page.context.set_offline(True)
+    await python(newcomer.page, ADD)
+    queue = await stored(newcomer.page, "atiha_sync_queue")
     assert len(queue) > 0
     async with asyncio.timeout(30):
-        await viewer.page.context.set_offline(False)
-        await viewer.saved()
-    assert await stored(viewer.page, "atiha_sync_queue") == []
-    assert [row["contentId"] for row in await viewer.on_server("watch_history")] == ["test"]
+        await newcomer.page.context.set_offline(False)
+        await newcomer.saved()
+    assert await stored(newcomer.page, "atiha_sync_queue") == []
+    assert [row["contentId"] for row in await newcomer.on_server("watch_history")] == ["test"]
 
 
-async def test_periodic_synchronisation(devices: Devices, demo_server: DemoServer) -> None:
-    viewer = await Viewer.at(await devices.new(), demo_server.url)
-    await viewer.register()
-    await viewer.saved()
+async def test_periodic_synchronisation(newcomer: Viewer) -> None:
+    await newcomer.saved()
     await python(
-        viewer.page,
+        newcomer.page,
         """
         from atiha_web import SyncConfig
         config = SyncConfig.model_validate({
@@ -65,10 +60,10 @@ async def test_periodic_synchronisation(devices: Devices, demo_server: DemoServe
         client.service.start_periodic_sync(config)
         """.replace("\n        ", "\n"),
     )
-    first = await synced_after(viewer.page, None)
-    assert await stored(viewer.page, "atiha_test_sync") == []
-    assert await synced_after(viewer.page, first) > first
-    await python(viewer.page, "client.service.stop_periodic_sync(config)")
+    first = await synced_after(newcomer.page, None)
+    assert await stored(newcomer.page, "atiha_test_sync") == []
+    assert await synced_after(newcomer.page, first) > first
+    await python(newcomer.page, "client.service.stop_periodic_sync(config)")
 
 
 async def synced_after(page: Page, last: str | None) -> str:

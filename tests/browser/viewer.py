@@ -1,5 +1,6 @@
 """Somebody who uses the demo's page, in the words of the page."""
 
+import asyncio
 import itertools
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,11 @@ async (code) => {
     const value = await pyodide.runPythonAsync(code);
     return value && value.toJs ? value.toJs({ dict_converter: Object.fromEntries }) : value;
 }
+"""
+NOTHING_PENDING = """
+async for status in client.statuses():
+    if not status.pending:
+        break
 """
 _numbers = itertools.count()
 # A machine that runs much else at the same time is slow, not wrong.
@@ -56,11 +62,26 @@ class Viewer:
 
     async def register(self) -> str:
         """Join as somebody new; returns the email address."""
-        email = f"viewer{next(_numbers)}.{urlsplit(self.url).port}@example.org"
+        email = self._new_email()
         await self.go("#/register")
         await self.page.get_by_label("Name", exact=True).fill("Ada Lovelace")
         await self._sign(email, "Create my account")
         return email
+
+    async def join(self) -> str:
+        """Register as somebody new without the form, from the home page; returns the email."""
+        email = self._new_email()
+        await self.python(
+            f"""
+await client.users.register_user(email={email!r}, password={PASSWORD!r}, name="Ada Lovelace")
+"""
+        )
+        await expect(self.page.locator(".view.home")).to_be_visible(timeout=START_MS)
+        await expect(self.page.locator(".menu-who .muted")).to_have_text(email)
+        return email
+
+    def _new_email(self) -> str:
+        return f"viewer{next(_numbers)}.{urlsplit(self.url).port}@example.org"
 
     async def login(self, email: str, password: str = PASSWORD) -> None:
         """Log in and wait for the home page."""
@@ -120,19 +141,15 @@ class Viewer:
         return self.page.locator("#status-headline")
 
     async def saved(self) -> None:
-        """Wait until everything is on the server."""
+        """Wait until everything is on the server, and the page says so."""
+        # A moment after a change the page may still say what held before it.
+        await self.drained()
         await expect(self.status).to_have_text("Everything is saved", timeout=SYNC_MS)
 
-    async def empty_lists(self) -> None:
-        """Take everything off the lists, here and on the server."""
-        await self.python(
-            """
-for name in ("watch_history", "watchlist", "favorites", "ratings"):
-    for key in list(client[name]):
-        await client.delete(name, key)
-await client.sync()
-"""
-        )
+    async def drained(self) -> None:
+        """Wait until nothing is pending: the server took it, or refused it for good."""
+        async with asyncio.timeout(SYNC_MS / 1000):
+            await self.python(NOTHING_PENDING)
 
     async def python(self, code: str) -> Any:
         """Run Python in the page; returns the value of its last expression, as JSON would."""

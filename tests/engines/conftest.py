@@ -1,7 +1,7 @@
 """Runs the page of the checks once in each browser that is here, and shares what it found.
 
 With `ATIHA_ENGINES=all` a browser that is not installed fails its tests; without, they are skipped
-and the summary says that nothing is known of it.
+and pytest's last lines say that nothing is known of it (`-rs`, set in pyproject.toml).
 """
 
 import json
@@ -23,7 +23,6 @@ from tests.server.fixtures import postgres
 __all__ = ["postgres"]
 
 DEMANDED = os.environ.get("ATIHA_ENGINES") == "all"
-ABSENT = pytest.StashKey[dict[str, str]]()
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +34,12 @@ def page_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", params=ENGINES)
-def engine(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Engine:
+def engine(request: pytest.FixtureRequest) -> Engine:
     """Each of the browsers."""
     engine = ENGINES[request.param]
     if engine.absence and DEMANDED:
         pytest.fail(engine.absence, pytrace=False)
     if engine.absence:
-        pytestconfig.stash.setdefault(ABSENT, {})[request.param] = engine.absence
         pytest.skip(engine.absence)
     return engine
 
@@ -59,11 +57,3 @@ def report(engine: Engine, seen: Seen) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(seen.report)
     print(f"{engine.name}: {json.dumps(found['measured'], ensure_ascii=False)}")  # noqa: T201
     return found
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Say which browsers nothing is known of."""
-    for absence in config.stash.get(ABSENT, {}).values():
-        terminalreporter.write_line(absence, yellow=True)

@@ -78,7 +78,7 @@ async def test_a_saved_value_is_cached_at_once(device: FakeDevice, ann: Client) 
     assert json.loads(device.origin.items["atiha_my_key"]) == {"a": 1}
 
 
-@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object()], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object()], ids=["nan", "set", "object"])
 async def test_only_json_can_be_cached(device: FakeDevice, ann: Client, value: object) -> None:
     with pytest.raises(InvalidDataError):
         await ann.service.save(CONFIG, value)
