@@ -21,6 +21,7 @@ from pyodide_http import _core as pyodide_http
 from atiha_web.backends.auto import choose_backend
 from atiha_web.backends.base import Backend, Request, Response
 from atiha_web.backends.mirror import MirrorPolicy
+from atiha_web.backends.page import PageTransport
 from atiha_web.backends.runners import Runner
 from atiha_web.backends.stand_ins import CallTransport, StandIns, for_calls
 from atiha_web.backends.stepped_loop import SteppedLoop
@@ -36,8 +37,8 @@ NO_SWITCHING = (
 )
 
 
-def send_at_once(request: Request) -> Response:
-    """Send a synchronous request; see ``Transport.request``.
+def send_at_once(request: Request, base: str | None = None) -> Response:
+    """Send a synchronous request; see ``Transport.request``. ``base`` is what URLs are relative to.
 
     Its timeout holds in workers only: on a page the browser allows none for synchronous requests.
     The final URL of a redirected request is not known.
@@ -46,8 +47,9 @@ def send_at_once(request: Request) -> Response:
     if request.method == "GET" and request.url.startswith("/"):
         # Elsewhere it would make the browser ask that server for permission first.
         headers.setdefault("cache-control", "no-cache")
+    url = request.url if base is None else js.URL.new(request.url, base).href
     call = pyodide_http.Request(
-        request.method, request.url, body=request.body, headers=headers, timeout=request.timeout
+        request.method, url, body=request.body, headers=headers, timeout=request.timeout
     )
     try:
         reply = pyodide_http.send(call)
@@ -123,9 +125,10 @@ class WorkerRunner(Runner):
     async def choose_backend(self, *, mirror: MirrorPolicy | None, **choice: Any) -> Backend:
         """See ``Runner.choose_backend``."""
         backend = await choose_backend(mirror=mirror, **choice)
+        page = backend.transport.base if isinstance(backend.transport, PageTransport) else None
         transport = CallTransport(
             backend.transport,
-            send_at_once,
+            partial(send_at_once, base=page),
             in_call=self._in_call,
             between_calls=partial(asyncio.sleep, 0),
             waits=StandIns(),

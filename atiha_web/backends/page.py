@@ -124,7 +124,7 @@ class PageTransport:
 
     def __init__(self, js_bridge: JsProxy, base: str | None = None) -> None:
         self._js_bridge = js_bridge
-        self._base = base
+        self.base = base
 
     async def request(self, request: Request) -> Response:
         """See ``Transport.request``."""
@@ -134,7 +134,7 @@ class PageTransport:
             json.dumps(dict(request.headers)),
             to_js(request.body),
             _milliseconds(request.timeout),
-            self._base,
+            self.base,
         )
         try:
             js_reply = await js_exchange.reply
