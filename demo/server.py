@@ -10,6 +10,7 @@ import atiha_web
 from atiha_web.server import ServerError, create_app, open_database, serve
 from demo.assets import AssetError, build, build_lab
 from demo.lab_files import LabFiles
+from demo.pyscript_files import PyScriptFiles
 from demo.static_files import StaticFiles
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,12 +22,15 @@ def main() -> None:
     """Run until SIGINT or SIGTERM; print `ready: <url>` once the page and the API answer."""
     args = _arguments()
     try:
-        page = StaticFiles(build().root, SCRIPTS, COMPRESSED)
+        site = build()
+        page = StaticFiles(site.root, SCRIPTS, COMPRESSED)
         lab = LabFiles(build_lab(), page.forever("/pyodide/pyodide.mjs"), COMPRESSED)
         with open_database(args.database_url, args.data) as url:
             app = create_app(url)
             app.add_route("/lab", lambda _: RedirectResponse("/lab/"))
             app.mount("/lab", lab)
+            app.add_route("/pyscript", lambda _: RedirectResponse("/pyscript/"))
+            app.mount("/pyscript", PyScriptFiles(site.pyscript, COMPRESSED))
             app.mount("/", page)
             serve(app, port=args.port)
     except (AssetError, ServerError) as error:

@@ -106,7 +106,8 @@ class StaticFiles:
 
     def __init__(self, site: Path, scripts: Path, cache: Path) -> None:
         manifest = json.loads((site / "manifest.json").read_text("utf-8"))
-        built = {name: (site / name).read_bytes() for name in manifest["files"]}
+        named = (name for name in manifest["files"] if not name.startswith("pyscript/"))
+        built = {name: (site / name).read_bytes() for name in named}
         page = {file.name: file.read_bytes() for file in PAGE.iterdir() if file.is_file()}
         page |= {f"atiha/{file.name}": file.read_bytes() for file in scripts.glob("*.js")}
         page["app.zip"] = _archive(PAGE / "app")

@@ -29,6 +29,11 @@ class Site:
         return self.root / "pyodide"
 
     @property
+    def pyscript(self) -> Path:
+        """The folder of PyScript's own files."""
+        return self.root / "pyscript"
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """What `manifest.json` says."""
         manifest: dict[str, Any] = json.loads((self.root / "manifest.json").read_text("utf-8"))
@@ -87,6 +92,9 @@ def _assemble(
         _place(wheel, folder / "pyodide" / wheel.name)
     for path in pins.vendored():
         _place(node_modules / path, folder / "vendor" / Path(path).name)
+    for pattern in ("*.js", "*.css"):
+        for file in (node_modules / "@pyscript" / "core" / "dist").glob(pattern):
+            _place(file, folder / "pyscript" / file.name)
     _place(own, folder / "wheels" / own.name)
     entries = lock.packages(wheels, upstream["info"]["python"])
     _write_json(folder / "pyodide" / "pyodide-lock.json", {**upstream, "packages": entries})
