@@ -12,6 +12,7 @@ from tests.benchmarks import (
     polling,
     pushing,
     starting,
+    without_await,
     worker,
     writing,
 )
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Awaitable[list[Figure]]]] = {
     "pushing": pushing.measure,
     "memory": memory.measure,
     "worker": worker.measure,
+    "blocking": without_await.measure,
 }
 
 

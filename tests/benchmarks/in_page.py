@@ -11,7 +11,7 @@ from typing import Any
 import js
 
 import atiha_web
-from atiha_web import Client
+from atiha_web import Client, blocking
 from atiha_web.backends.auto import choose_backend
 
 _clients: list[Client] = []
@@ -92,6 +92,21 @@ async def write(number: int) -> float:
 async def write_each(number: int) -> list[float]:
     """Awaited writes, and how long each took."""
     return [await _timed(_write(1)) for _ in range(number)]
+
+
+@_as_json
+async def write_blocking(number: int, user_id: str, token: str) -> list[float]:
+    """Writes without `await`, and how long each took."""
+    await _close()
+    times = []
+    with blocking.connect(user_id=user_id, token=token, background=False) as client:
+        for count in range(number):
+            begin = _now()
+            client.profiles.add_to_watch_history(
+                user_id, f"blocking-{count}", "movie", f"Film {count}", progress=60, duration=7200
+            )
+            times.append(_now() - begin)
+    return times
 
 
 @_as_json

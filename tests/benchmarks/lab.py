@@ -122,6 +122,13 @@ async def call(page: Page, name: str, *values: Any) -> Any:
     )
 
 
+async def call_worker(page: Page, name: str, *values: Any) -> Any:
+    """Call a function of `in_page` in a worker."""
+    return await page.evaluate(
+        "([name, values]) => benchmark.callWorker(name, values)", [name, list(values)]
+    )
+
+
 async def peer(page: Page, name: str, *values: Any) -> Any:
     """Call a function of `peers.js`."""
     return await page.evaluate("([name, values]) => peers[name](...values)", [name, list(values)])

@@ -1,9 +1,7 @@
 """Python in a worker, with the page's localStorage: a read, a write, and connecting."""
 
-from playwright.async_api import Page
-
 from tests.benchmarks.figures import Figure, middle
-from tests.benchmarks.lab import Lab
+from tests.benchmarks.lab import Lab, call_worker
 
 NUMBER = 300
 CONNECTIONS = 10
@@ -17,13 +15,15 @@ async def measure(lab: Lab) -> list[Figure]:
     page = await lab.page()
     account = await lab.account()
     await page.evaluate("benchmark.prepareWorker()")
-    await _call(page, "open_client", account.id, account.token)
-    await _call(page, "read_each", 10)
-    await _call(page, "write_each", 10)
-    bare = middle(await _call(page, "echo", NUMBER))
-    read = middle(await _call(page, "read_each", NUMBER))
-    write = middle(await _call(page, "write_each", NUMBER))
-    connect = middle(await _call(page, "connect_each", CONNECTIONS, account.id, account.token))
+    await call_worker(page, "open_client", account.id, account.token)
+    await call_worker(page, "read_each", 10)
+    await call_worker(page, "write_each", 10)
+    bare = middle(await call_worker(page, "echo", NUMBER))
+    read = middle(await call_worker(page, "read_each", NUMBER))
+    write = middle(await call_worker(page, "write_each", NUMBER))
+    connect = middle(
+        await call_worker(page, "connect_each", CONNECTIONS, account.id, account.token)
+    )
     told = f"a message there and back {bare:.2f} ms"
     return [
         Figure("worker: awaited read, median", read, MOST_READ_MS, "ms", details=told),
@@ -32,10 +32,3 @@ async def measure(lab: Lab) -> list[Figure]:
         ),
         Figure("worker: `connect`, median", connect, MOST_CONNECT_MS, "ms", details=told),
     ]
-
-
-async def _call(page: Page, name: str, *values: object) -> list[float]:
-    found: list[float] = await page.evaluate(
-        "([name, values]) => benchmark.callWorker(name, values)", [name, list(values)]
-    )
-    return found
