@@ -269,6 +269,12 @@ class Client(_Blocking[asynchronous.Client]):
         self.users = UserDatabase(inner.users, runner, inner)
         """Accounts: register, log in, log out, change, delete."""
 
+    def __repr__(self) -> str:
+        return "<Client, closed>" if self._closed else self._read(self._inner.__repr__)
+
+    def _repr_html_(self) -> str:
+        return self._read(self._inner._repr_html_)
+
     @property
     def user_id(self) -> str | None:
         """Who is signed in on this device; ``None`` for nobody."""

@@ -125,6 +125,14 @@ def test_a_collection_reads_as_a_mapping(client: blocking.Client) -> None:
         client["favorites"]["m3"]
 
 
+def test_it_shows_how_things_stand_also_once_closed(client: blocking.Client) -> None:
+    client.put("favorites", "m1", {"title": "M"})
+    assert "1 pending" in repr(client)
+    assert "pending" in client._repr_html_()
+    client.close()
+    assert repr(client) == "<Client, closed>"
+
+
 def test_errors_are_the_same(client: blocking.Client) -> None:
     with pytest.raises(InvalidDataError):
         client.profiles.add_rating(user(client), "m1", 6)
