@@ -8,6 +8,7 @@ import concurrent.futures
 import os
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from atiha_web.backends.auto import choose_backend
@@ -82,7 +83,9 @@ class ThreadRunner(Runner):
         if self._pid != os.getpid():
             return
         if self.on_exit is not None:
-            self._run(self.on_exit(), EXIT_SECONDS)
+            # What hangs must not keep the process; what is pending is stored already.
+            with suppress(TimeoutError):
+                self._run(self.on_exit(), EXIT_SECONDS)
         self.close()
 
     async def _live(self, started: threading.Event) -> None:

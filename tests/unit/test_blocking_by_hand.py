@@ -236,6 +236,18 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+async def test_what_hears_of_the_world_is_called_on_the_loop_of_its_client(
+    page: Page, phone: FakeDevice
+) -> None:
+    running: list[asyncio.AbstractEventLoop] = []
+    backend = await page.choose_backend(mirror=None)
+    backend.storage.subscribe(lambda _: running.append(asyncio.get_running_loop()))
+    backend.environment.subscribe(lambda _: running.append(asyncio.get_running_loop()))
+    await phone.backend().storage.write({"key": "value"})
+    phone.set_online(False)
+    assert running == [page.loop, page.loop]
+
+
 async def test_closing_with_a_request_under_way_ends_it(page: Page, open_page: Open) -> None:
     client = open_page()
     sign_up(client)
