@@ -128,7 +128,12 @@ class GuestAdoption:
         return live
 
     def _restated(self, operation: Operation, heir: str) -> Operation:
-        """The same statement, as the heir's own."""
+        """The same statement, as the heir's own.
+
+        What it took the place of must not come back where the guest had taken that back.
+        """
+        if any(each.data is None for each in operation.earlier):
+            operation = replace(operation, earlier=())
         declared = self._registry.get(operation.collection)
         single = declared is not None and declared.single
         return replace(operation, key=heir) if single else operation

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from atiha_web import (
 from atiha_web.backends.memory import MemoryOrigin
 from atiha_web.sync.journal import HEIR_KEY
 from atiha_web.sync.operation import is_user_id
-from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, Fault, ManualClock, answer
 from tests.unit.sync.samples import CrashError, CrashingStorage
 
 OpenClient = Callable[..., Awaitable[Client]]
@@ -233,6 +234,23 @@ async def test_what_the_guest_took_back_takes_nothing_from_the_account(
     await log_in(guest)
     await guest.sync()
     assert stars(guest) == {"m1": 5}
+
+
+async def test_what_the_guest_took_back_stays_so_if_what_they_said_next_is_refused(
+    api: FakeServer, wall: ManualClock, guest: Client, account: Client
+) -> None:
+    await account.profiles.add_rating(ANN, "m1", 5)
+    await account.sync()
+    wall.advance(60)
+    await guest.profiles.add_rating(GUEST, "m1", 1)
+    await guest.profiles.remove_rating(GUEST, "m1")
+    await guest.profiles.add_rating(GUEST, "m1", 2, "a review nobody takes")
+    api.next_fault = lambda request: (
+        replace(answer(422), acts=0) if b"nobody takes" in (request.body or b"") else Fault()
+    )
+    await log_in(guest)
+    await guest.sync()
+    assert (stars(guest), len(guest.quarantined)) == ({"m1": 5}, 1)
 
 
 async def test_viewings_are_merged_one_by_one(

@@ -22,6 +22,16 @@ async def main(folder, name):
         n += 1
 """
 
+WRITE_AND_STAY = """
+from atiha_web.backends.file import FileStorage
+
+async def main(folder, name):
+    storage = await FileStorage.open(folder)
+    await storage.write({name: "x"})
+    say(name)
+    await forever()
+"""
+
 WRITE_SOME = """
 from atiha_web.backends.file import FileStorage
 
@@ -101,7 +111,7 @@ async def test_processes_that_write_at_once_lose_nothing(
 async def test_segments_of_a_living_process_are_not_merged_and_of_a_killed_one_are(
     folder: Path,
 ) -> None:
-    programs = [Program(WRITE_ON, folder, name) for name in "abcd"]
+    programs = [Program(WRITE_AND_STAY, folder, name) for name in "abcd"]
     for program in programs:
         program.hear()
     living = set(list_segments(folder))
