@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,14 +13,22 @@ from atiha_web.backends.base import Storage
 from atiha_web.errors import StorageFullError
 from atiha_web.sync.journal import Names
 from atiha_web.sync.operation import RecordKey
-from atiha_web.sync.pages import Manifest, PageTable, checksum, decode_manifest, decode_page
+from atiha_web.sync.pages import (
+    Manifest,
+    PageTable,
+    checksum,
+    decode_manifest,
+    decode_page,
+    paginate,
+)
 from atiha_web.sync.replica import Base, Row
 from atiha_web.sync.room import Room
+from atiha_web.sync.turns import in_turns
 
 logger = logging.getLogger("atiha_web")
 
-PAGES_PER_TURN = 4
-"""How many pages are read before others get a turn: one takes a browser about 1 ms."""
+PAGES_PER_TURN = 2
+"""How many pages are read or written before others get a turn: one may take 4 ms."""
 ERASED = ""
 """The manifest of data that a person gave up."""
 
@@ -36,6 +43,10 @@ class OpenedBase:
     base: Base
     schemas: Mapping[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+
+class _OvertakenError(Exception):
+    """Another tab stored its base while ours was being written."""
 
 
 class BaseStore:
@@ -116,30 +127,34 @@ class BaseStore:
         return opened.base
 
     async def _read_pages(self, manifest: Manifest, opened: OpenedBase) -> bool:
-        names = list(manifest.pages)
-        texts = await self._storage.read([self._names.pages + name for name in names])
         whole = True
-        for number, (name, text) in enumerate(zip(names, texts, strict=True), 1):
-            rows = _page_rows(text, manifest.pages[name])
-            whole &= rows is not None
-            if rows is not None:
-                opened.base.rows.update(rows)
-                records = list(map(itemgetter(0), rows))
-                self._table.loaded(name, manifest.pages[name], records)
-            if number % PAGES_PER_TURN == 0:
-                await asyncio.sleep(0)
+        async for names in in_turns(manifest.pages, PAGES_PER_TURN):
+            texts = await self._storage.read([self._names.pages + name for name in names])
+            for name, text in zip(names, texts, strict=True):
+                rows = _page_rows(text, manifest.pages[name])
+                whole &= rows is not None
+                if rows is not None:
+                    opened.base.rows.update(rows)
+                    records = list(map(itemgetter(0), rows))
+                    self._table.loaded(name, manifest.pages[name], records)
         opened.base.digest = manifest.digest
         opened.base.newest = max(map(attrgetter("version"), opened.base.rows.values()), default=0)
         return whole
 
     # -- writing ---------------------------------------------------------------------------
 
-    async def save(self, base: Base, changed: Iterable[RecordKey]) -> None:
+    async def save(self, base: Base, changed: Collection[RecordKey]) -> None:
         """Write the pages that hold ``changed`` rows, then the manifest, then drop old pages.
 
         Where there is no room, base is kept in memory only (``partial`` tells): storage keeps what
         it had, from which the next start goes on.
         """
+        try:
+            await self._save(base, changed)
+        except _OvertakenError:
+            await self.save(base, changed)
+
+    async def _save(self, base: Base, changed: Collection[RecordKey]) -> None:
         if self._room.is_short:
             self._table.touch(changed)
             self.partial |= not self._table.clean
@@ -159,6 +174,12 @@ class BaseStore:
 
     async def replace(self, base: Base) -> None:
         """Write all of a base built beside the old one, then drop the old pages."""
+        try:
+            await self._replace(base)
+        except _OvertakenError:
+            await self.replace(base)
+
+    async def _replace(self, base: Base) -> None:
         if self._room.is_short:
             self.partial = True
             return
@@ -210,13 +231,13 @@ class BaseStore:
 
     async def _write(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
         """Write what the table says; pages that are ``replaced`` go at the latest after that."""
-        texts, outdated = self._table.render(base, self._new_page_names())
+        outdated, moving = self._table.take_apart()
+        pages = await self._render(moving, base)
         manifest = Manifest(
             base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
         ).encode()
-        pages = {self._names.pages + name: text for name, text in texts.items()}
-        if texts or manifest != stored:
-            if not await self._fit({**pages, self._names.manifest: manifest}, replaced):
+        if pages or manifest != stored:
+            if not await self._fit(pages, manifest, stored, replaced):
                 await self._keep_in_memory(pages)
                 return
             self._manifest_text = manifest
@@ -224,24 +245,50 @@ class BaseStore:
         self._room.wanted = 0
         await self._remove(self._names.pages + name for name in {*outdated, *replaced})
 
-    async def _fit(self, changes: Mapping[str, str], replaced: Collection[str]) -> bool:
+    async def _render(self, moving: list[RecordKey], base: Base) -> dict[str, str]:
+        """New pages for these records, by storage key."""
+        pages: dict[str, str] = {}
+        async for [(records, text)] in in_turns(paginate(moving, base), 1):
+            name = f"{self._writer}.{next(self._page_numbers)}"
+            pages[self._names.pages + name] = text
+            self._table.placed(name, checksum(text), records)
+        return pages
+
+    async def _fit(
+        self,
+        pages: Mapping[str, str],
+        manifest: str,
+        stored: str | None,
+        replaced: Collection[str],
+    ) -> bool:
         """Write base; views, and then the pages it replaces, make room. Tells whether it fits."""
         with suppress(StorageFullError):
-            await self._storage.write(changes)
+            await self._write_in_turns(pages, manifest, stored)
             return True
         await self._room.give_up_views()
         with suppress(StorageFullError):
-            await self._storage.write(changes)
+            await self._write_in_turns(pages, manifest, stored)
             return True
         if not replaced:
             return False
-        await self.give_up_pages(all_of_them=True)
+        if await self.give_up_pages(all_of_them=True):
+            stored = self._manifest_text
         await self._remove(self._names.pages + name for name in replaced)
         with suppress(StorageFullError):
-            await self._storage.write(changes)
+            await self._write_in_turns(pages, manifest, stored)
             return True
-        self._room.wanted = sum(map(len, changes.values()))
+        self._room.wanted = len(manifest) + sum(map(len, pages.values()))
         return False
+
+    async def _write_in_turns(
+        self, pages: Mapping[str, str], manifest: str, stored: str | None
+    ) -> None:
+        """Write pages and, last, the manifest that names them, if it is still the one of before."""
+        async for some in in_turns(pages.items(), PAGES_PER_TURN):
+            await self._storage.write(dict(some))
+        if [stored] != await self._storage.read([self._names.manifest]):
+            raise _OvertakenError
+        await self._storage.write({self._names.manifest: manifest})
 
     async def _keep_in_memory(self, pages: Iterable[str]) -> None:
         """No manifest names these pages: what was written of them goes again."""
@@ -278,9 +325,6 @@ class BaseStore:
         changes: dict[str, str | None] = dict.fromkeys(keys)
         if changes:
             await self._storage.write(changes)
-
-    def _new_page_names(self) -> Iterator[str]:
-        return (f"{self._writer}.{number}" for number in self._page_numbers)
 
 
 def _page_rows(text: str | None, expected: int) -> list[tuple[RecordKey, Row]] | None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from atiha_web.backends.base import Request, Response
 from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Link, Tally
-from atiha_web.sync.batches import BatchLimit, encode, next_batch
+from atiha_web.sync.batches import Batch, BatchLimit, next_batch
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.outcomes import Kind, Outcome, classify
 from atiha_web.sync.protocol import MAX_BATCH_OPERATIONS, PROTOCOL, SyncReply, SyncRequest
@@ -41,27 +41,26 @@ class SyncCycle(Cycle):
         spared = self._held_now() | self._carried | self._parted
         pending = local.memory.pending.values()
         batch = next_batch(pending, MAX_BATCH_OPERATIONS, spared, PARTING_BYTES)
-        if not batch:
+        if not batch.operations:
             return None
-        self._parted.update(operation.id for operation in batch)
+        self._parted.update(operation.id for operation in batch.operations)
         # As few changes as may be asked for: nobody will read them.
         return self._request(_body(self._reconciler.asked(), batch, limit=1))
 
     async def _exchange_all(self, tally: Tally) -> None:
-        while True:
-            batch = self._batch()
+        batch, more = self._batch(), True
+        while more or batch.operations:
             applied, more = await self._exchange(batch, tally)
             if applied is not None:
-                self._check_progress(batch, applied, tally)
-            if not more and not self._batch():
-                return
+                self._check_progress(batch.operations, applied, tally)
             await asyncio.sleep(0)
+            batch = self._batch()
 
-    def _batch(self) -> list[Operation]:
+    def _batch(self) -> Batch:
         # Before the first send of a session the server's clock must be known: a write made under
         # a slow clock would lose against older ones.
         if not self._local.clock.measured:
-            return []
+            return Batch()
         pending = self._local.memory.pending.values()
         return next_batch(pending, self._limit.operations, self._held_now())
 
@@ -74,24 +73,24 @@ class SyncCycle(Cycle):
         url = f"{self._base_url}/api/users/{self._local.user_id}/sync"
         return Request("POST", url, headers, body, REQUEST_TIMEOUT)
 
-    async def _exchange(self, batch: list[Operation], tally: Tally) -> tuple[Applied | None, bool]:
+    async def _exchange(self, batch: Batch, tally: Tally) -> tuple[Applied | None, bool]:
         """One request and what follows from it; tells whether the server has more to say."""
         local, reconciler = self._local, self._reconciler
         asked = reconciler.asked()
         local.check_open()
         body = _body(asked, batch)
         try:
-            self._carried = {operation.id for operation in batch}
+            self._carried = {operation.id for operation in batch.operations}
             local.changes.notify()
             answer = await self._send(self._request(body), classify, tally)
         except CycleFailedError as error:
-            if not await self._divide(batch, error.outcome, tally):
+            if not await self._divide(batch.operations, error.outcome, tally):
                 raise
             return None, True
         finally:
             self._carried = set()
         reply = _parse(answer.response)
-        applied = await reconciler.apply(asked, batch, reply, answer.sent_ms)
+        applied = await reconciler.apply(asked, batch.operations, reply, answer.sent_ms)
         self._limit.taken()
         self._hold(operation.id for operation in applied.verdicts.held)
         tally.sent += len(applied.verdicts.acknowledged)
@@ -137,15 +136,11 @@ class SyncCycle(Cycle):
             )
 
 
-def _body(asked: Asked, batch: list[Operation], *, limit: int = 500) -> bytes:
+def _body(asked: Asked, batch: Batch, *, limit: int = 500) -> bytes:
     """A request with these operations, for at most ``limit`` changes."""
-    return SyncRequest(
-        protocol=PROTOCOL,
-        epoch=asked.epoch,
-        cursor=asked.cursor,
-        operations=encode(batch),
-        limit=limit,
-    ).to_json()
+    return batch.body(
+        SyncRequest(protocol=PROTOCOL, epoch=asked.epoch, cursor=asked.cursor, limit=limit)
+    )
 
 
 def _parse(response: Response) -> SyncReply:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, repeat
-from typing import Any
 
 from atiha_web.sync.digest import EMPTY
 from atiha_web.sync.merge import State
@@ -102,15 +101,6 @@ def decode_page(text: str) -> list[tuple[RecordKey, Row]]:
     return found
 
 
-def encode_page(rows: Iterable[tuple[RecordKey, Row]]) -> str:
-    """The text of a page: for each collection a list of ``[key, version, timestamp, data]``."""
-    by_collection: dict[str, list[list[Any]]] = {}
-    for record, row in rows:
-        members = [record.key, row.version, row.state.timestamp, row.state.data]
-        by_collection.setdefault(record.collection, []).append(members)
-    return dump_json(by_collection)
-
-
 class PageTable:
     """Which record is on which page, and which pages must be written again."""
 
@@ -157,42 +147,53 @@ class PageTable:
         self._dirty.update(self._records)
         self.touch(base.rows)
 
-    def render(self, base: Base, new_name: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-        """The texts of the pages to write, by new name, and the names of those they replace.
-
-        Takes one name from ``new_name`` for each page written.
-        """
+    def take_apart(self) -> tuple[list[str], list[RecordKey]]:
+        """The pages to give up, and the records that go to new ones, each of them ``placed``."""
         self._take_in()
-        names = iter(new_name)
-        replaced = set(self._dirty)
+        outdated = set(self._dirty)
         if self._homeless and self._open is not None:
-            replaced.add(self._open)
-        moving = sorted(self._homeless.union(*(self._records[page] for page in replaced)))
-        for page in replaced:
+            outdated.add(self._open)
+        self._homeless.update(*(self._records[page] for page in outdated))
+        for page in outdated:
             del self.checksums[page]
             del self._records[page]
-        texts: dict[str, str] = {}
-        for records, text in _split(moving, base):
-            page = next(names)
-            texts[page] = text
-            self.loaded(page, checksum(text), records)
-        self._take_in()
-        self._homeless.clear()
+        for record in self._homeless:
+            self._page_of.pop(record, None)
         self._dirty.clear()
         if self._open not in self._records:
             self._open = next(iter(self._records), None)
-        return texts, sorted(replaced)
+        return sorted(outdated), sorted(self._homeless)
+
+    def placed(self, page: str, page_checksum: int, records: Iterable[RecordKey]) -> None:
+        """These records have a new page."""
+        self.loaded(page, page_checksum, records)
+        self._take_in()
+        self._homeless.difference_update(records)
 
 
-def _split(records: list[RecordKey], base: Base) -> Iterable[tuple[list[RecordKey], str]]:
-    """Pages of at most ``PAGE_UNITS``, dividing until they fit."""
-    if not records:
-        return
-    text = encode_page((record, base.rows[record]) for record in records)
-    if len(text) > PAGE_UNITS and len(records) > 1:
-        # Rows differ in size: a tenth more than their mean says seldom has to be divided again.
-        size = max(1, int(len(records) * PAGE_UNITS / (1.1 * len(text))))
-        for first in range(0, len(records), size):
-            yield from _split(records[first : first + size], base)
-    else:
-        yield records, text
+def paginate(records: Iterable[RecordKey], base: Base) -> Iterator[tuple[list[RecordKey], str]]:
+    """Their pages of at most ``PAGE_UNITS``, made one at a time. A larger row is alone on one.
+
+    A page holds for each collection a list of ``[key, version, timestamp, data]``.
+    """
+    page: dict[str, list[str]] = {}
+    members: list[RecordKey] = []
+    units = 0
+    for record in records:
+        version, (timestamp, data) = base.rows[record]
+        row = dump_json([record.key, version, timestamp, data])
+        # With the comma before it; and as if it began a list of its own.
+        more = len(row) + len(record.collection) + 7
+        if members and units + more > PAGE_UNITS:
+            yield members, _page_text(page)
+            page, members, units = {}, [], 0
+        units += more if record.collection not in page else len(row) + 1
+        page.setdefault(record.collection, []).append(row)
+        members.append(record)
+    if members:
+        yield members, _page_text(page)
+
+
+def _page_text(rows: Mapping[str, list[str]]) -> str:
+    lists = (f"{dump_json(name)}:[{','.join(texts)}]" for name, texts in rows.items())
+    return f"{{{','.join(lists)}}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,10 @@ from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import SyncReply
 from atiha_web.sync.replica import Base, Quarantined
 from atiha_web.sync.results import Verdicts, read_results, restamp, shift_back
+from atiha_web.sync.turns import in_turns, to_the_end
 
+CHANGES_PER_TURN = 200
+"""How many rows are taken in before others get a turn: a browser needs some ms for them."""
 _CONFLICTS_KEPT = 50
 
 
@@ -85,7 +89,15 @@ class Reconciler:
     async def apply(
         self, asked: Asked, operations: Sequence[Operation], reply: SyncReply, sent_ms: int
     ) -> Applied:
-        """Carry out one reply: base with the results is stored before the journal shrinks."""
+        """Carry out one reply, wholly: base with the results is stored before the journal shrinks.
+
+        It takes several turns of the event loop, in none of which anybody else may write.
+        """
+        return await to_the_end(self._apply(asked, operations, reply, sent_ms))
+
+    async def _apply(
+        self, asked: Asked, operations: Sequence[Operation], reply: SyncReply, sent_ms: int
+    ) -> Applied:
         local = self._local
         async with local.mutex:
             local.check_open()
@@ -95,12 +107,15 @@ class Reconciler:
             for problem in verdicts.problems:
                 local.note_problem(problem)
             changed = self._take_rows(verdicts, reply)
-            received, complete = self._take_changes(asked, reply, changed)
+            received, complete = await self._take_changes(asked, reply, changed)
             try:
+                # What follows is as much work again: others come first.
+                await asyncio.sleep(0)
                 if complete is None:
                     await local.store.base.save(local.memory.base, changed)
                 else:
                     await local.swap_in(complete)
+                await asyncio.sleep(0)
                 decided = self._unchanged_since(operations, verdicts.acknowledged)
                 await local.settle(decided, verdicts.rejected)
             finally:
@@ -129,7 +144,7 @@ class Reconciler:
                 incoming.put(operation.record, row)
         return changed
 
-    def _take_changes(
+    async def _take_changes(
         self, asked: Asked, reply: SyncReply, changed: set[RecordKey]
     ) -> tuple[int, Base | None]:
         """Take in changes asked for from where we still are (compare and set).
@@ -143,7 +158,9 @@ class Reconciler:
         if asked != self.asked():
             return 0, None
         target = local.target
-        records = target.put_changes(reply.changes, local.registry)
+        records: list[RecordKey] = []
+        async for some in in_turns(reply.changes, CHANGES_PER_TURN):
+            records += target.put_changes(some, local.registry)
         target.epoch, target.cursor = reply.epoch, reply.cursor
         shown = target is local.memory.base
         if shown:

@@ -1,6 +1,6 @@
 """Base in pages: what was written comes back, and what does not check out is pulled again."""
 
-from itertools import count
+import asyncio
 
 import pytest
 
@@ -15,7 +15,7 @@ from atiha_web.sync.pages import (
     PageTable,
     decode_manifest,
     decode_page,
-    encode_page,
+    paginate,
 )
 from atiha_web.sync.replica import Base, Row
 from tests.unit.sync.samples import stamp
@@ -169,8 +169,14 @@ def test_a_manifest_without_its_oldest_pages_claims_nothing_and_is_shorter() -> 
 
 
 def test_a_page_reads_back() -> None:
-    rows = [(RecordKey("ratings", "m"), Row(1, State(stamp(), None)))]
-    assert decode_page(encode_page(rows)) == rows
+    base = Base("e", 3)
+    states = [State(stamp(), None), State(stamp(1), {"title": 'é"漢'}), State(stamp(2), {"a": [1]})]
+    records = [RecordKey("favorites", "m"), RecordKey("ratings", "é"), RecordKey("ratings", "m")]
+    for version, (record, state) in enumerate(zip(records, states, strict=True), 1):
+        base.put(record, Row(version, state))
+    [(found, text)] = paginate(records, base)
+    assert found == records
+    assert decode_page(text) == list(base.rows.items())
 
 
 @pytest.mark.parametrize("text", ["null", "[]", '{"ratings":[[1]]}', '{"ratings":5}', "{"])
@@ -182,5 +188,54 @@ def test_anything_else_is_no_page(text: str) -> None:
 def test_a_table_writes_nothing_where_nothing_changed() -> None:
     table, base = PageTable(), filled(3)
     table.touch(base.rows)
-    table.render(base, (str(n) for n in count()))
-    assert table.render(base, (str(n) for n in count())) == ({}, [])
+    assert table.take_apart() == ([], sorted(base.rows))
+    table.placed("p", 1, sorted(base.rows))
+    assert (table.take_apart(), table.checksums, table.clean) == (([], []), {"p": 1}, True)
+
+
+def test_a_table_keeps_in_mind_what_was_not_placed() -> None:
+    table, base = PageTable(), filled(3)
+    table.touch(base.rows)
+    _, (first, *others) = table.take_apart()
+    table.placed("p", 1, [first])
+    assert table.clean is False
+    assert table.take_apart() == (["p"], [first, *others])
+
+
+@pytest.mark.parametrize("sizes", [[10] * 2_000, [10] * 500 + [20_000] * 9 + [10] * 500, [90_000]])
+def test_pages_hold_every_row_once_whatever_their_sizes(sizes: list[int]) -> None:
+    base = Base("e", 1)
+    for version, size in enumerate(sizes, 1):
+        state = State(stamp(version), {"review": "x" * size})
+        base.put(RecordKey("ratings", f"m{version:05}"), Row(version, state))
+    pages = list(paginate(sorted(base.rows), base))
+    assert [record for records, _ in pages for record in records] == sorted(base.rows)
+    assert all(len(text) <= PAGE_UNITS or len(records) == 1 for records, text in pages)
+    assert all(
+        decode_page(text) == [(each, base.rows[each]) for each in records]
+        for records, text in pages
+    )
+    units = sum(len(text) for _, text in pages)
+    assert len(pages) <= 2 + units / (PAGE_UNITS - 20_000)
+
+
+async def test_what_another_tab_stored_meanwhile_is_not_overwritten_unseen(
+    origin: MemoryOrigin,
+) -> None:
+    base = filled(3_000, size=50)
+    kept, other = await saved(origin, base), store(origin)
+    theirs = (await other.open()).base
+
+    async def change(tab: LocalStore, own: Base, names: list[str]) -> None:
+        changed = [RecordKey("ratings", name) for name in names]
+        for record in changed:
+            own.put(record, Row(own.newest + 1, State(stamp(9_000), {"review": "new"})))
+        await tab.base.save(own, changed)
+
+    # Pages that ours keeps are replaced, and removed, by the other's.
+    ours = asyncio.ensure_future(change(kept, base, ["m00001", "m01500"]))
+    await asyncio.sleep(0)
+    await change(other, theirs, ["m02900"])
+    await ours
+    found = await opened(origin)
+    assert (found.problems, found.base.rows) == ([], base.rows)

@@ -1,0 +1,36 @@
+"""Long work in parts, so that a page goes on answering meanwhile, and work that is never half done.
+
+How long a part is, is counted and not timed: so the simulation repeats itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from itertools import islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def in_turns(items: Iterable[T], size: int) -> AsyncIterator[list[T]]:
+    """``items`` in lists of ``size``; between two of them others get a turn of the event loop."""
+    remaining = iter(items)
+    part = list(islice(remaining, size))
+    while part:
+        yield part
+        part = list(islice(remaining, size))
+        if part:
+            await asyncio.sleep(0)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Do ``work`` wholly, even if whoever awaits it is cancelled; the cancellation comes after."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise

@@ -1,0 +1,53 @@
+"""Long work leaves others their turn, and is done wholly even if nobody waits for it any more."""
+
+import asyncio
+
+import pytest
+
+from atiha_web.sync.turns import in_turns, to_the_end
+
+
+async def test_others_have_a_turn_between_two_parts() -> None:
+    seen: list[object] = []
+
+    async def other() -> None:
+        seen.append("other")
+
+    async for part in in_turns(range(5), 2):
+        seen.append(part)
+        task = asyncio.ensure_future(other())
+    await task
+    assert seen == [[0, 1], "other", [2, 3], "other", [4], "other"]
+
+
+@pytest.mark.parametrize("items", [[], [1]])
+async def test_what_is_one_part_takes_no_turn(items: list[int]) -> None:
+    task = asyncio.ensure_future(asyncio.sleep(0))
+    assert [part async for part in in_turns(items, 2)] == [items] * len(items)
+    assert not task.done()
+    await task
+
+
+async def test_work_goes_on_to_its_end_before_a_cancellation_is_heard() -> None:
+    done: list[int] = []
+
+    async def work() -> None:
+        for number in range(3):
+            await asyncio.sleep(0)
+            done.append(number)
+
+    task = asyncio.ensure_future(to_the_end(work()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == [0, 1, 2]
+
+
+async def test_what_the_work_raises_is_raised() -> None:
+    async def work() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await to_the_end(work())
