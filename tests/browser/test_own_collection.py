@@ -45,8 +45,8 @@ async def test_a_note_made_in_chromium_is_a_row_in_sql(
     declared: dict[str, Any] = {}
     exec(DECLARED, declared)  # noqa: S102 - our own text, which the page runs too
     app = create_app(database_url, collections=[*BUILT_IN, declared["notes"]])
-    bridge = Path(atiha_web.__file__).parent / "js" / "bridge.js"
-    app.mount("/", StaticFiles(build().root, bridge, tmp_path))
+    scripts = Path(atiha_web.__file__).parent / "js"
+    app.mount("/", StaticFiles(build().root, scripts, tmp_path))
     with running(app) as url:
         viewer = await Viewer.at(await devices.new(), url)
         run = "code => pyodide.runPythonAsync(code)"
