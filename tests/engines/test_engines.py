@@ -26,6 +26,8 @@ SCENARIOS = [
     "periodic_synchronisation",
     "offline_drain",
     "a_page_that_goes_is_told",
+    "blocking_calls",
+    "blocking_calls_in_a_worker",
 ]
 
 

@@ -25,7 +25,7 @@ from atiha_web.testing.contracts import (
 )
 from page_harness import PageNetwork, PageOrigin, PageWorld
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a check is given up."""
 DATABASE = "atiha"
 WRITES = 200

@@ -73,3 +73,15 @@ export const happens = (type) =>
     addEventListener(type, () => resolve(true), { once: true });
     setTimeout(resolve, 10_000, false);
   });
+
+// The last value of some Python that runs in a worker, or the error it raised, as text.
+export async function inWorker(code) {
+  const worker = new Worker("worker.mjs", { type: "module" });
+  const told = await new Promise((resolve) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = ({ message }) => resolve(message);
+    worker.postMessage(code);
+  });
+  worker.terminate();
+  return told;
+}

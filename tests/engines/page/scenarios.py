@@ -8,11 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import js
+from pyodide.ffi import can_run_sync
 from pyodide.http import pyfetch
 
 import atiha_web
 import measures
-from atiha_web import Client, Status, SyncConfig
+from atiha_web import Client, Status, SyncConfig, blocking
 from atiha_web.testing.contracts.expect import Heard, equal
 from page_harness import Documents, override
 
@@ -59,6 +60,8 @@ def named(control: str, *, emulation: bool) -> Iterable[Scenario]:
     if emulation:
         yield emulated_offline_drain
     yield a_page_that_goes_is_told
+    yield blocking_calls
+    yield blocking_calls_in_a_worker
 
 
 async def basic_synchronisation() -> None:
@@ -129,6 +132,41 @@ async def a_page_that_goes_is_told() -> None:
         heard = Heard((await documents.backend(js_window)).environment.subscribe)
         js_window.location.replace("empty.html?next")
         equal(await heard.take(1), ["hidden"], "the last signal of a page")
+
+
+async def blocking_calls() -> None:
+    """A page needs nothing for them; here they wait for nothing, in any browser."""
+    async with signed_up() as client:
+        with blocking.connect(background=False) as blocked:
+            blocked.profiles.add_rating(client.signed_in.user_id, "film", 4)
+            equal(blocked.status.pending, 1, "operations that wait")
+            equal(blocked.sync().ok, True, "a sync")
+        [row] = await on_server(client, "ratings")
+        equal(row["contentId"], "film", "the rating on the server")
+
+
+IN_A_WORKER = """
+from atiha_web import PlatformError, blocking
+try:
+    with blocking.connect() as client:
+        client.profiles.add_rating(client.user_id, "film", 4).saved("server")
+        told = "it works"
+except PlatformError as error:
+    told = str(error)
+told
+"""
+
+
+async def blocking_calls_in_a_worker() -> None:
+    """They wait there where the browser lets Python wait, and are refused in words elsewhere."""
+    async with signed_up() as client:
+        told = await measures.inWorker(IN_A_WORKER)
+        rows = await on_server(client, "ratings")
+    if can_run_sync():
+        equal((told, len(rows)), ("it works", 1), "what the worker tells, and the ratings")
+    else:
+        equal(told.startswith("a blocking client in a worker needs a browser"), True, told)
+        equal(rows, [], "ratings on the server")
 
 
 @asynccontextmanager
