@@ -21,10 +21,10 @@ def few_tools(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command from another folder than the project's."""
     return subprocess.run(
-        [str(ROOT / command)],
+        [str(ROOT / command), *arguments],
         cwd="/",
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
@@ -72,3 +72,39 @@ def test_ci_demands_every_browser(tmp_path: Path) -> None:
     (tmp_path / "tests/run").chmod(0o755)
     ended = run(str(tmp_path / ".ci/run"), ATIHA_ENGINES="")
     assert ended.stdout == "engines: all\n"
+
+
+@pytest.fixture
+def copy_without_pytest(tmp_path: Path) -> Path:
+    """A checkout whose Python only says what it was called with."""
+    for name in ("tests/run", "demo/venv.sh", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')
+    (venv / "bin" / "python").chmod(0o755)
+    (venv / "atiha-root").write_text(f"{tmp_path.resolve()}\n")
+    shutil.copy2(ROOT / "pyproject.toml", venv / "atiha-test.toml")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "in_several"),
+    [
+        ((), True),
+        (("-q", "--durations=9"), True),
+        (("tests/unit/test_scripts.py",), False),
+        (("-k", "scripts"), False),
+        (("--pdb",), False),
+    ],
+    ids=["all", "options", "a file", "an expression", "a debugger"],
+)
+def test_all_tests_run_in_several_processes_and_some_in_one(
+    copy_without_pytest: Path, arguments: tuple[str, ...], in_several: bool
+) -> None:
+    ended = run(str(copy_without_pytest / "tests/run"), *arguments)
+    called = ended.stdout.splitlines()[-1]
+    assert called.startswith("-m pytest")
+    assert called.endswith(" ".join(arguments))
+    assert ("--numprocesses=" in called) == in_several
