@@ -111,7 +111,7 @@ async def worker_backend(
         close=opened.close,
         is_mirrored=mirrored is not None,
         storage_problems=problems,
-        persist=lambda ask: _persist(link, ask),
+        persist=lambda ask: _persist(js_bridge, link, ask),
         usage=lambda: _usage(link),
         send_last=lambda request: _send_last(link, request),
     )
@@ -151,8 +151,11 @@ async def _usage(link: PageLink) -> Usage:
     return Usage(await link.ask("used"), QUOTA_UNITS)
 
 
-async def _persist(link: PageLink, ask: bool) -> bool:
-    return bool(await link.ask("persisted", ask))
+async def _persist(js_bridge: JsProxy, link: PageLink, ask: bool) -> bool:
+    if ask:
+        # Only a page may ask, and a person may take their time: what came of it shows later.
+        link.tell("persisted", True)
+    return bool(await js_bridge.persisted(False))
 
 
 def _send_last(link: PageLink, request: Request) -> None:
@@ -213,10 +216,11 @@ def _greeting(name: str, refusals: list[int]) -> Iterator[None]:
         js_channel.postMessage(to_js(["hello", BRIDGE_VERSION, name]))
 
     def hear(what: str, version: int, kernel: str | None = None) -> None:
-        if what == "here" and version == BRIDGE_VERSION:
+        if version != BRIDGE_VERSION:
+            if what == "here" or kernel == name:
+                refusals.append(version)
+        elif what == "here":
             greet()
-        elif what == "refused" and kernel == name:
-            refusals.append(version)
 
     with _heard(js_channel, hear):
         greet()

@@ -1,6 +1,7 @@
 """Pages whose workers run Python, for tests of the worker backend."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -8,11 +9,12 @@ from zipfile import ZipFile
 import pytest
 
 from demo.assets import Site
-from tests.browser.servers import OriginServer, Response
+from tests.browser.servers import OriginServer, Request, Response
 
 HERE = Path(__file__).parent
 HARNESS = HERE / "worker_harness.py"
 SERVE = '<script src="/atiha/serve.js"></script>'
+JAVASCRIPT = "text/javascript"
 PAGE = "<!doctype html><title>Kernels</title><link rel=icon href=data:,>{head}<body></body>"
 
 
@@ -25,7 +27,7 @@ def add_routes(server: OriginServer, site: Site) -> None:
         }
     scripts |= {f"/{path.name}": path.read_bytes() for path in HERE.glob("*.mjs")}
     for path, body in scripts.items():
-        add_file(server, path, body, "text/javascript")
+        add_file(server, path, body, JAVASCRIPT)
     kernels = '<script type="module" src="/kernels.mjs"></script>'
     add_file(server, "/serving.html", PAGE.format(head=SERVE + kernels), "text/html")
     add_file(server, "/alone.html", PAGE.format(head=kernels), "text/html")
@@ -38,6 +40,16 @@ def add_file(
     content = body.encode() if isinstance(body, str) else body
     headers = {"Content-Type": kind, "Content-Security-Policy": policy}
     server.routes["GET", path] = lambda _: Response(200, content, headers)
+
+
+def add_older_release(server: OriginServer) -> str:
+    """Serve `/old.html`, which serves kernels of a release before this one; returns the path."""
+    for name in ("bridge.js", "serve.js"):
+        now = server.routes["GET", f"/atiha/{name}"](Request("GET", name, {}, b"")).body
+        add_file(server, f"/old/{name}", re.sub(rb"VERSION = \d+", b"VERSION = 1", now), JAVASCRIPT)
+    head = SERVE.replace("/atiha/", "/old/")
+    add_file(server, "/old.html", PAGE.format(head=head), "text/html")
+    return "/old.html"
 
 
 @pytest.fixture
