@@ -58,16 +58,15 @@
     }
 
     async function takeTurns(name, gone) {
+      const left = new Promise((leave) => gone.addEventListener("abort", leave));
       if (document.hidden) await new Promise((wake) => setTimeout(wake, HIDDEN_PAGES_WAIT_MS));
       let stop;
+      const turn = () => {
+        stop = serve(name);
+        return left.then(stop);
+      };
       do {
         stop = undefined;
-        const turn = () => {
-          stop = serve(name);
-          return new Promise((release) => {
-            gone.addEventListener("abort", () => release(stop()));
-          });
-        };
         // It is refused when the page leaves, and taken away by a kernel that waited in vain.
         await locks.request(`${name}:page`, { signal: gone }, turn).catch(() => {});
         stop?.();
