@@ -1,5 +1,7 @@
 """Offline-first data for Python in the browser, in notebooks and on CPython."""
 
+import logging
+
 from atiha_web.client import Client, CollectionReader
 from atiha_web.collections import Collection, Registry
 from atiha_web.connecting import connect
@@ -48,6 +50,9 @@ from atiha_web.sync.service import SyncConfig, SyncOperation, SyncService
 from atiha_web.sync.status import Status, SyncReport
 
 __version__ = "0.1.0"
+
+# Who wants to read the log says where; else Python prints warnings, in a notebook between cells.
+logging.getLogger("atiha_web").addHandler(logging.NullHandler())
 
 __all__ = [
     "GUEST",

@@ -255,7 +255,7 @@ class Session:
             await asyncio.sleep(backoff(failures, self._backend.random()))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -267,6 +267,14 @@ class Session:
     def headers(self) -> dict[str, str]:
         """The request headers that say who asks."""
         return _bearer(self.token)
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    """Nobody awaits it, and what asyncio says of that goes into somebody's output."""
+    try:
+        await work
+    except Exception:
+        logger.exception("work in the background failed")
 
 
 def _bearer(token: str | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from atiha_web.backends.base import Environment, Unsubscribe
-from atiha_web.errors import ClosedError, StorageError
+from atiha_web.errors import ClosedError, StorageError, StorageFullError
 from atiha_web.sync.base_cycle import CycleFailedError
 from atiha_web.sync.events import EventKind
 from atiha_web.sync.outcomes import BLOCKED_RETRY, Kind, Outcome, backoff
@@ -180,7 +180,9 @@ class Scheduler:
         except ClosedError as error:
             return SyncReport(ok=False, message=str(error))
         except StorageError as error:
-            self._fail("storage_full", str(error), self.interval)
+            logger.warning("synchronisation: %s", error)
+            full = isinstance(error, StorageFullError)
+            self._fail("storage_full" if full else "stalled", str(error), self.interval)
             return SyncReport(ok=False, message=str(error))
         except Exception as error:
             # The loop must outlive any mistake of ours: it is what saves the user's data.

@@ -238,6 +238,9 @@ class SyncService:
                 await self.load(config)
             except AtihaError as error:
                 logger.warning("periodic sync of %s: %s", config.cache_key, error)
+            except Exception:
+                # As the cycle, it outlives any mistake of ours.
+                logger.exception("periodic sync of %s failed unexpectedly", config.cache_key)
             await asyncio.sleep(config.sync_interval)
 
     async def _load_view(self, name: str) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """Who is signed in, in this tab and in others, and what is left behind."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +69,22 @@ async def test_the_last_user_is_opened_again_without_network(
     rating = again["ratings"]["m1"]
     assert isinstance(rating, Rating)
     assert rating.rating == 4
+
+
+async def test_what_fails_in_the_background_is_logged_and_printed_nowhere(
+    phone: FakeDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def persist(ask: bool) -> bool:
+        raise RuntimeError("a mistake")
+
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    backend = replace(phone.backend(), persist=persist)
+    async with connect(backend=backend, user_id="ann", background=False):
+        await turns()
+    gc.collect()
+    assert said == []
+    assert [record.message for record in caplog.records] == ["work in the background failed"]
 
 
 async def test_a_session_holds_no_secret(phone: FakeDevice, client: Client) -> None:

@@ -47,6 +47,12 @@ def test_import_does_not_load_our_server(imported: set[str]) -> None:
     assert "atiha_web.server" not in imported
 
 
+def test_nobody_prints_what_is_logged_until_somebody_asks() -> None:
+    code = "import logging, atiha_web; logging.getLogger('atiha_web').error('failed')"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("", "")
+
+
 def test_public_names_are_sorted_and_there() -> None:
     def in_ruffs_order(name: str) -> tuple[bool, bool, str]:
         return (not name.isupper(), not name[0].isupper(), name)

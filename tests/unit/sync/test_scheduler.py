@@ -1,12 +1,13 @@
 """When cycles run: at once, after writes, by the timer, on signals, and after failures."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from atiha_web.backends.memory import MemoryEnvironment
-from atiha_web.errors import StorageFullError
+from atiha_web.errors import StorageFullError, StorageUnavailableError
 from atiha_web.sync.base_cycle import CycleFailedError
 from atiha_web.sync.outcomes import Kind, Outcome
 from atiha_web.sync.scheduler import Scheduler
@@ -228,16 +229,25 @@ async def test_a_long_cycle_that_gets_on_is_left_alone(
 
 @pytest.mark.parametrize(
     ("error", "state"),
-    [(StorageFullError("full"), "storage_full"), (RuntimeError("a mistake"), "backoff")],
-    ids=["storage", "anything"],
+    [
+        (StorageFullError("full"), "storage_full"),
+        (StorageUnavailableError("gone"), "stalled"),
+        (RuntimeError("a mistake"), "backoff"),
+    ],
+    ids=["a full storage", "a storage that is gone", "anything"],
 )
-async def test_the_loop_outlives(
-    scheduler: Scheduler, cycles: Cycles, error: Exception, state: str
+async def test_the_loop_outlives_and_logs(
+    scheduler: Scheduler,
+    cycles: Cycles,
+    error: Exception,
+    state: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     cycles.outcome = error
     scheduler.start()
     await turns()
     assert scheduler.state == state
+    assert [record.levelno >= logging.WARNING for record in caplog.records][:1] == [True]
     cycles.outcome = None
     await asyncio.sleep(40)
     assert scheduler.state == "idle"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from atiha_web import Client, InvalidDataError, NotSignedInError, SyncConfig, connect
+from atiha_web.backends.base import Request, Response
 from atiha_web.sync.rest_rows import unwrap
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, captive_portal, lost_request
 
@@ -119,6 +120,26 @@ async def test_a_periodic_sync_loads_at_once_then_by_its_interval_until_stopped(
     ann.service.stop_periodic_sync(config)
     await asyncio.sleep(20)
     assert len(server.requests) == 3
+
+
+async def test_a_periodic_sync_outlives_any_mistake_and_logs_it(
+    ann: Client, device: FakeDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    async def fail(request: Request) -> Response:
+        asked.append(request.url)
+        raise RuntimeError("a mistake")
+
+    device.transports[0].request = fail  # type: ignore[method-assign]
+    config = SyncConfig(cache_key="my_key", api_endpoint=PATH, sync_interval=5)
+    ann.service.start_periodic_sync(config)
+    await asyncio.sleep(11)
+    ann.service.stop_periodic_sync(config)
+    assert len(asked) == 3
+    assert {record.message for record in caplog.records} == {
+        "periodic sync of my_key failed unexpectedly"
+    }
 
 
 async def test_nobody_signed_in_has_no_queue(device: FakeDevice) -> None:
