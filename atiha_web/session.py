@@ -255,10 +255,17 @@ class Session:
             await asyncio.sleep(backoff(failures, self._backend.random()))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(_logged(work))
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Nobody awaits it, and what asyncio says of that goes into somebody's output."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("work in the background failed", exc_info=error)
 
     def _account_api(self, headers: Callable[[], dict[str, str]]) -> AccountApi:
         ours = self._protocol.name == "sync"
@@ -267,14 +274,6 @@ class Session:
     def headers(self) -> dict[str, str]:
         """The request headers that say who asks."""
         return _bearer(self.token)
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    """Nobody awaits it, and what asyncio says of that goes into somebody's output."""
-    try:
-        await work
-    except Exception:
-        logger.exception("work in the background failed")
 
 
 def _bearer(token: str | None) -> dict[str, str]:

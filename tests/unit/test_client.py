@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -85,6 +86,19 @@ async def test_what_fails_in_the_background_is_logged_and_printed_nowhere(
     gc.collect()
     assert said == []
     assert [record.message for record in caplog.records] == ["work in the background failed"]
+
+
+async def test_closing_at_once_leaves_nothing_in_the_background_that_python_complains_of(
+    phone: FakeDevice,
+) -> None:
+    async def persist(ask: bool) -> bool:
+        return ask
+
+    async with connect(backend=replace(phone.backend(), persist=persist), user_id="ann"):
+        pass
+    with warnings.catch_warnings(record=True) as said:
+        gc.collect()
+    assert said == []
 
 
 async def test_a_session_holds_no_secret(phone: FakeDevice, client: Client) -> None:
