@@ -99,6 +99,9 @@
     return { held, release: () => release() };
   }
 
+  // No redirect carries what is meant for the page's own server to another one.
+  const mode = (url) => (url.startsWith("/") ? "same-origin" : "cors");
+
   // Sends one request. `reply` settles with the whole reply or with what failed; `cancel()` ends it.
   // `base` is what a relative URL is relative to, where that is not this document.
   function request(url, method, headers, body, timeout, base = globalThis.document?.baseURI) {
@@ -116,8 +119,7 @@
           headers: JSON.parse(headers),
           body,
           signal: ending.signal,
-          // No redirect carries what is meant for the page's own server to another one.
-          mode: url.startsWith("/") ? "same-origin" : "cors",
+          mode: mode(url),
           credentials: "same-origin",
           cache: "no-store",
         });
@@ -138,8 +140,15 @@
 
   // Sends one request that may outlive the page. Nobody waits for its reply.
   function sendLast(url, method, headers, body) {
-    const options = { method, body, keepalive: true, credentials: "same-origin", cache: "no-store" };
-    fetch(url, { ...options, headers: JSON.parse(headers) }).catch(() => {});
+    fetch(url, {
+      method,
+      headers: JSON.parse(headers),
+      body,
+      keepalive: true,
+      mode: mode(url),
+      credentials: "same-origin",
+      cache: "no-store",
+    }).catch(() => {});
   }
 
   // Whether the browser promises not to throw the site's data away; `ask` asks for it.

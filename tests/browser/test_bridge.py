@@ -81,6 +81,25 @@ async def load(selenium: Any, page: str, bridge_url: str | None = None) -> str:
         return js_window.localStorage.getItem("key")
 
 
+async def test_what_is_sent_last_does_not_follow_a_redirect_to_another_origin(
+    page: Page, pages: Pages, origin_server: OriginServer
+) -> None:
+    elsewhere = origin_server.url.replace("127.0.0.1", "localhost")
+    to = {"Location": f"{elsewhere}/api/stolen", "Access-Control-Allow-Origin": "*"}
+    for method in ("POST", "GET"):
+        origin_server.routes[method, "/api/last"] = lambda _: Response(307, b"", to)
+        origin_server.routes[method, "/api/stolen"] = lambda _: Response(200, b"", to)
+    await page.goto(pages.show('<script src="/atiha/bridge.js"></script>', policy=""))
+    headers = '{"content-type": "text/plain"}'
+    async with page.expect_event(
+        "requestfailed", lambda request: request.url.endswith(("/api/last", "/api/stolen"))
+    ):
+        await page.evaluate(f"atihaBridge.sendLast('/api/last', 'POST', '{headers}', 'secret')")
+    asked = [request.path for request in origin_server.requests]
+    assert asked[-1] == "/api/last"
+    assert "/api/stolen" not in asked
+
+
 @pytest.mark.parametrize("kind", ["text/javascript", "module"])
 def test_a_bridge_that_the_page_loaded_is_used(selenium: Any, pages: Pages, kind: str) -> None:
     page = pages.show(f'<script type="{kind}" src="/atiha/bridge.js"></script>')
