@@ -16,7 +16,7 @@ from typing import Any
 import js
 from pyodide.ffi import JsProxy, create_proxy, to_js
 
-from atiha_web.backends.base import Backend, Request, Storage, StorageChange, Usage
+from atiha_web.backends.base import SIGNALS, Backend, Request, Storage, StorageChange, Usage
 from atiha_web.backends.bridge import BRIDGE_VERSION, load_bridge_in_worker
 from atiha_web.backends.local_storage import (
     QUOTA_UNITS,
@@ -47,6 +47,8 @@ class WorkerStorage(LocalStorageBase):
 
     async def read(self, keys: Sequence[str]) -> list[str | None]:
         """See ``Storage.read``."""
+        if not keys:
+            return []
         found: list[str | None] = await self._ask("read", *keys)
         return found
 
@@ -121,7 +123,7 @@ def _pass_on(news: tuple[Any, ...], local: WorkerStorage, environment: PageEnvir
     what, *values = news
     if what == "storage":
         local.deliver(StorageChange(*values))
-    else:
+    elif what in SIGNALS:
         environment.signal(what)
 
 
@@ -196,7 +198,10 @@ async def _linked(js_bridge: JsProxy, opening: ExitStack) -> PageLink:
 @contextmanager
 def _heard(js_channel: JsProxy, hear: Callable[..., None]) -> Iterator[None]:
     def on_message(js_event: JsProxy) -> None:
-        hear(*js_event.data.to_py())
+        # The origin's other scripts may use the channels' names for messages of their own.
+        message = js_event.data.to_py() if js.Array.isArray(js_event.data) else ()
+        if message and isinstance(message[0], str):
+            hear(*message)
 
     js_on_message = create_proxy(on_message)
     js_channel.onmessage = js_on_message
@@ -215,10 +220,10 @@ def _greeting(name: str, refusals: list[int]) -> Iterator[None]:
     def greet() -> None:
         js_channel.postMessage(to_js(["hello", BRIDGE_VERSION, name]))
 
-    def hear(what: str, version: int, kernel: str | None = None) -> None:
+    def hear(what: str, version: int = 0, kernel: str | None = None, *_: object) -> None:
         if version != BRIDGE_VERSION:
             if what == "here" or kernel == name:
-                refusals.append(version)
+                refusals[:] = [version]
         elif what == "here":
             greet()
 

@@ -8,6 +8,10 @@
 // lives. All pages that heard it queue for the lock `<name>:page`; who has it serves on the channel
 // `<name>`, and the browser lets the next one in as soon as it goes. A frozen page leaves the queue.
 //
+// Whoever can hear or say any of this is a script of the page's own origin, which could use
+// localStorage itself: names and ids keep kernels and pages apart, they are no secrets. What is said
+// on the channels in another form than ours is somebody else's, and left alone.
+//
 // What a kernel asks carries the id of the page it is meant for and the time until which it waits:
 // a page that was replaced, or wakes too late, changes nothing any more.
 (() => {
@@ -16,7 +20,11 @@
   const HIDDEN_PAGES_WAIT_MS = 250;
   const CHANNEL = "atiha-web";
 
+  const isMessage = (data) => Array.isArray(data) && typeof data[0] === "string";
+
   function start() {
+    // The file may have been loaded twice, and each time have waited for `bridge.js`.
+    if (globalThis.atihaServer?.version === VERSION) return;
     const bridge = globalThis.atihaBridge;
     const { locks } = navigator;
     const kernels = new Map();
@@ -31,6 +39,7 @@
       const listener = (what, key, value) => tell(what, key, value);
       const stopListening = bridge.listen(listener);
       const operations = {
+        __proto__: null,
         read: bridge.read,
         write: bridge.writeAs(listener),
         keys: bridge.keys,
@@ -38,7 +47,9 @@
         persisted: bridge.persisted,
         sendLast: bridge.sendLast,
       };
-      channel.onmessage = async ({ data: [to, id, deadline, operation, ...values] }) => {
+      channel.onmessage = async ({ data }) => {
+        if (!isMessage(data)) return;
+        const [to, id, deadline, operation, ...values] = data;
         if (to !== page) return;
         if (Date.now() > deadline) return tell("late", id);
         try {
@@ -89,8 +100,9 @@
     function join() {
       if (hello) return;
       hello = new BroadcastChannel(CHANNEL);
-      hello.onmessage = ({ data: [what, version, name] }) => {
-        if (what !== "hello") return;
+      hello.onmessage = ({ data }) => {
+        const [what, version, name] = isMessage(data) ? data : [];
+        if (what !== "hello" || typeof name !== "string") return;
         if (version === VERSION) attend(name);
         else hello.postMessage(["refused", VERSION, name]);
       };

@@ -30,6 +30,7 @@ def add_routes(server: OriginServer, site: Site) -> None:
         add_file(server, path, body, JAVASCRIPT)
     kernels = '<script type="module" src="/kernels.mjs"></script>'
     add_file(server, "/serving.html", PAGE.format(head=SERVE + kernels), "text/html")
+    add_file(server, "/twice.html", PAGE.format(head=SERVE + SERVE), "text/html")
     add_file(server, "/alone.html", PAGE.format(head=kernels), "text/html")
 
 

@@ -370,6 +370,57 @@ async def test_kernels_of_two_pages_hear_each_other(owner: Page, serving: list[P
     assert await run(other, "str(heard)") == "[]"
 
 
+async def test_a_page_that_loads_the_script_twice_serves_once(owner: Page, show: OpenPage) -> None:
+    await show("/twice.html")
+    await run(owner, OPEN)
+    assert [await locks(owner, state, ":page") for state in ("held", "pending")] == [1, 0]
+    assert [await locks(owner, state, ":kernel") for state in ("held", "pending")] == [1, 1]
+
+
+FOREIGN = """async ([page, name]) => {
+    const hello = new BroadcastChannel("atiha-web");
+    const channel = new BroadcastChannel(name);
+    const answers = [];
+    const answered = new Promise((resolve) => {
+        channel.onmessage = ({ data }) => {
+            if (data?.[0] === "failed" && answers.push(data) === 2) resolve();
+        };
+    });
+    for (const words of [null, 5, "text", {}, [], [null], ["hello"], ["hello", 4, {}], ["x", 4]]) {
+        hello.postMessage(words);
+        channel.postMessage(words);
+    }
+    for (const operation of ["constructor", "__proto__"]) {
+        channel.postMessage([page, 0, Date.now() + 1000, operation, "x"]);
+    }
+    await answered;
+    return answers.map(([, , error]) => error);
+}"""
+
+
+async def test_what_others_say_on_the_channels_harms_nobody(
+    owner: Page, serving: list[Page]
+) -> None:
+    told = await owner.evaluate_handle(
+        """async () => {
+            const { held } = await navigator.locks.query();
+            const { name } = held.find(({ name }) => name.endsWith(":page"));
+            const channel = new BroadcastChannel(name.slice(0, -":page".length));
+            const told = { name: channel.name };
+            channel.onmessage = ({ data }) => {
+                if (data?.[0] === "serving") told.page = data[1];
+            };
+            return told;
+        }"""
+    )
+    await serving[0].close()
+    await owner.wait_for_function("(told) => told.page", arg=told, polling=20)
+    page, name = [await told.evaluate(f"(told) => told.{what}") for what in ("page", "name")]
+    assert await owner.evaluate(FOREIGN, [page, name]) == ["TypeError", "TypeError"]
+    await write(owner, "film", "value")
+    assert await owner.evaluate("localStorage.film") == "value"
+
+
 async def test_a_page_of_another_release_is_named(
     owner: Page, show: OpenPage, origin: OriginServer
 ) -> None:
