@@ -313,6 +313,7 @@ class Client(_Blocking[asynchronous.Client]):
     put = _writes(asynchronous.Client.put)
     delete = _writes(asynchronous.Client.delete)
     sync = _runs(asynchronous.Client.sync)
+    stored = _runs(asynchronous.Client.stored)
     retry_quarantined = _writes(asynchronous.Client.retry_quarantined)
     drop_quarantined = _runs(asynchronous.Client.drop_quarantined)
     inspect = _is_read(asynchronous.Client.inspect)

@@ -256,6 +256,20 @@ class Client:
         local = self.opened.engine.local
         return {**exported(local.memory, local.user_id), "problems": list(local.problems)}
 
+    async def stored(self, prefix: str = "atiha") -> dict[str, str]:
+        """The entries of local storage whose keys begin with ``prefix``, as they stand there.
+
+        For looking at: how the engine's own (``atiha:…``) are written may change.
+
+        Raises:
+            StorageUnavailableError: storage cannot be used.
+        """
+        storage = self._backend.storage
+        keys = await storage.keys(prefix)
+        texts = await storage.read(keys)
+        # Another tab may have removed one in between.
+        return {key: text for key, text in zip(keys, texts, strict=True) if text is not None}
+
     def inspect(self) -> dict[str, Any]:
         """How things stand in every detail, as JSON, for a report of a problem.
 

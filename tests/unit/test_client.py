@@ -53,6 +53,13 @@ def views(device: FakeDevice) -> list[str]:
     return sorted(key for key in device.origin.items if key.startswith(listed))
 
 
+async def test_what_is_stored_can_be_looked_at(client: Client) -> None:
+    await client.profiles.add_favorite(user(client), "the-general")
+    stored = await client.stored("atiha_")
+    assert json.loads(stored[f"atiha_favorites_{user(client)}"])[0]["contentId"] == "the-general"
+    assert json.loads(stored["atiha_session"]) == {"userId": user(client)}
+
+
 async def test_connecting_makes_no_request(api: FakeServer, open_client: OpenClient) -> None:
     await open_client(user_id="ann")
     await turns()
