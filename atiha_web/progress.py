@@ -69,13 +69,19 @@ class _Steps:
 def shown_bar() -> Iterator[OnProgress]:
     """A bar: tqdm's where that is installed, else one line of text that changes."""
     try:
-        from tqdm.auto import tqdm  # noqa: PLC0415 - optional, and not asked for in most uses
+        from tqdm import tqdm  # noqa: PLC0415 - optional, and not asked for in most uses
     except ImportError:
         yield _show_line
         sys.stdout.write("\n")
         return
+
+    # The argument that type checkers miss fails when it runs.
+    class Bar(tqdm):  # type: ignore[type-arg]
+        # A thread, which browsers have not, would draw bars anew that nobody moves.
+        monitor_interval = 0
+
     # Standard error is red in notebooks, as if something were wrong.
-    with tqdm(desc="Sending", unit=" changes", file=sys.stdout) as bar:
+    with Bar(desc="Sending", unit=" changes", file=sys.stdout) as bar:
 
         def show(progress: SyncProgress) -> None:
             bar.total = progress.total

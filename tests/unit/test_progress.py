@@ -80,7 +80,7 @@ async def test_true_draws_the_bar_of_tqdm(
 async def test_without_tqdm_a_line_of_text_changes(
     client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
     await write(client, 3)
     await client.sync(progress=True)
     lines = capsys.readouterr().out.split("\r")
