@@ -21,7 +21,8 @@ SECONDS = 0.2
 ALMOST_FULL = 90.0
 """Percent of the quota from which on the bar warns."""
 
-# Colours are those of JupyterLab's theme, or of the text around where there is none.
+# Colours are those of JupyterLab's theme, or of the text around where there is none. JupyterLab has
+# a style of its own for lists, paragraphs and code; therefore none are used.
 _STYLE = """
 .atiha-status {
   --line: var(--jp-border-color2, color-mix(in srgb, currentColor 25%, transparent));
@@ -35,17 +36,18 @@ _STYLE = """
   font: 13px/1.5 var(--jp-ui-font-family, system-ui, sans-serif);
 }
 .atiha-status header { display: flex; gap: .6em; align-items: baseline; }
-.atiha-status header span { flex: 1; }
-.atiha-status code {
+.atiha-status header :first-child + span { flex: 1; }
+.atiha-status .who {
   max-width: 11em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
+  font: 12px/1.5 var(--jp-code-font-family, monospace);
 }
-.atiha-status :is(span, code, dt) { color: var(--soft); font-weight: normal; background: none; }
-.atiha-status dl { display: flex; flex-wrap: wrap; gap: .2em 2em; margin: .6em 0 0; padding: 0; }
-.atiha-status dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.atiha-status span { color: var(--soft); }
+.atiha-status .figures { display: flex; flex-wrap: wrap; gap: .2em 2em; margin-top: .6em; }
+.atiha-status .figures strong { display: block; font-variant-numeric: tabular-nums; }
 .atiha-status .quota { display: flex; gap: .7em; align-items: center; margin-top: .5em; }
 .atiha-status .track { flex: 1; height: 6px; border-radius: 3px; background: var(--line); }
 .atiha-status .track div { height: 100%; min-width: 2px; border-radius: 3px; }
-.atiha-status p { margin: .5em 0 0; }
+.atiha-status .note { margin-top: .5em; }
 """
 
 _STATES: dict[SyncState, tuple[str, str]] = {
@@ -71,9 +73,9 @@ def status_html(status: Status, *, closed: bool = False) -> str:
         f"<style>{_STYLE}</style>"
         f'<div class="atiha-status" role="group" aria-label="atiha_web" '
         f'style="--tone: var(--{tone})"><header><strong>{state}</strong> <span>{words}</span> '
-        f'<code title="{who}">{who}</code></header>'
-        f"<dl>{_figures(status)}</dl>{_quota(status.usage)}"
-        f"{''.join(f'<p>{escape(text)}</p>' for text in notes)}</div>"
+        f'<span class="who" title="{who}">{who}</span></header>'
+        f'<div class="figures">{_figures(status)}</div>{_quota(status.usage)}'
+        f"{''.join(f'<div class=note>{escape(text)}</div>' for text in notes)}</div>"
     )
 
 
@@ -93,7 +95,9 @@ def _figures(status: Status) -> str:
         "quarantined": f"{status.quarantined:,}",
         "last sync": "never" if last is None else f"{last.astimezone():%H:%M:%S}",
     }
-    return "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in figures.items())
+    return "".join(
+        f"<div><span>{name}</span><strong>{text}</strong></div>" for name, text in figures.items()
+    )
 
 
 def _quota(usage: Usage | None) -> str:
