@@ -7,9 +7,11 @@ from pathlib import Path
 from starlette.responses import RedirectResponse
 
 import atiha_web
+from atiha_web.collections import BUILT_IN
 from atiha_web.server import ServerError, create_app, open_database, serve
 from demo.assets import AssetError, build, build_lab
 from demo.lab_files import LabFiles
+from demo.notes import NOTES
 from demo.pyscript_files import PyScriptFiles
 from demo.static_files import StaticFiles
 
@@ -26,7 +28,7 @@ def main() -> None:
         page = StaticFiles(site.root, SCRIPTS, COMPRESSED)
         lab = LabFiles(build_lab(), page.forever("/pyodide/pyodide.mjs"), COMPRESSED)
         with open_database(args.database_url, args.data) as url:
-            app = create_app(url)
+            app = create_app(url, collections=[*BUILT_IN, NOTES])
             app.add_route("/lab", lambda _: RedirectResponse("/lab/"))
             app.mount("/lab", lab)
             app.add_route("/pyscript", lambda _: RedirectResponse("/pyscript/"))

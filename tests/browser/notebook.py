@@ -22,6 +22,7 @@ class Notebook:
         notebook = cls(await device.new_page())
         await notebook.page.goto(f"{url}/lab")
         await expect(notebook.cells.first).to_be_visible(timeout=START_MS)
+        await notebook.ready()
         return notebook
 
     @classmethod
@@ -32,9 +33,13 @@ class Notebook:
         card = notebook.page.locator('.jp-LauncherCard[data-category="Notebook"]')
         await card.click(timeout=START_MS)
         await expect(notebook.cells).to_have_count(1, timeout=START_MS)
-        kernel = notebook.page.locator(".jp-Notebook-ExecutionIndicator")
-        await expect(kernel).to_have_attribute("data-status", "idle", timeout=START_MS)
+        await notebook.ready()
         return notebook
+
+    async def ready(self) -> None:
+        """Wait for the kernel: what is run before may be lost."""
+        told = self.page.locator("#jp-main-statusbar")
+        await expect(told).to_contain_text("Python (Pyodide) | Idle", timeout=START_MS)
 
     async def run(self, code: str) -> str:
         """Run code in the last cell, which is empty; returns what it printed.
@@ -53,14 +58,26 @@ class Notebook:
     async def run_all(self) -> None:
         """Run all cells and wait for the last; fails if one raises."""
         await self._choose("Run", "Run All Cells")
+        await self._begun()
         await self._ran(await self.cells.count())
 
-    async def restart_and_run_all(self) -> None:
-        """Give the notebook a new kernel, run all cells and wait for the last."""
-        await self._choose("Kernel", "Restart Kernel and Run All Cells…")
+    async def run_above(self, number: int) -> None:
+        """Run the code cells above one of them, counted from 0, and wait for the last."""
+        await self.cells.nth(number).locator(".cm-content").click()
+        await self._choose("Run", "Run All Above Selected Cell")
+        await self._begun()
+        await self._ran(number)
+
+    async def restart(self) -> None:
+        """Give the notebook a new kernel."""
+        await self._choose("Kernel", "Restart Kernel…")
         await self.page.locator(".jp-Dialog .jp-mod-accept").click()
         await expect(self.page.locator(".jp-Dialog")).to_have_count(0)
-        await self._ran(await self.cells.count())
+        await self.ready()
+
+    async def said(self) -> str:
+        """What all cells put out, as text."""
+        return "\n".join(await self.outputs.all_inner_texts())
 
     @property
     def outputs(self) -> Locator:
@@ -81,6 +98,11 @@ class Notebook:
 
         await _until(opened)
         await enabled.click()
+
+    async def _begun(self) -> None:
+        """Wait until a run has begun: before, cells may still show that of an earlier one."""
+        waiting = self.cells.locator(".jp-InputPrompt", has_text="[*]")
+        await expect(waiting.first).to_be_visible()
 
     async def _ran(self, number: int) -> None:
         """Wait until a cell, counted from 1, has run; fail as soon as any raised."""

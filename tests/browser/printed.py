@@ -1,6 +1,9 @@
-"""What the README and the demo print for people to copy."""
+"""What the README and the demo print for people to copy, and how it runs on CPython."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -23,3 +26,17 @@ def printed_quickstart(url: str, address: str) -> str:
 def printed_blocking(url: str, address: str) -> str:
     """The ten lines of demo/blocking.py, likewise."""
     return BLOCKING.replace(PRINTED_URL, url).replace(PRINTED_ADDRESS, address)
+
+
+def on_cpython(code: str, home: Path) -> list[str]:
+    """What a script prints there, with its data in a home folder of its own."""
+    environment = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home / "share")}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return run.stdout.splitlines()

@@ -1,8 +1,5 @@
 """The blocking client in Chromium: on a page, in a worker, and the same script everywhere."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,12 @@ from demo.assets import build
 from demo.server import SCRIPTS
 from demo.static_files import StaticFiles
 from tests.browser import chromium
-from tests.browser.printed import PRINTED, printed_blocking, printed_quickstart
+from tests.browser.printed import (
+    PRINTED,
+    on_cpython,
+    printed_blocking,
+    printed_quickstart,
+)
 from tests.browser.pythons import open_empty, run_in_worker, run_python, start_python, start_worker
 from tests.browser.servers import RefusingProxy
 from tests.server.fixtures import PASSWORD, Account, postgres, run, running, sign_up
@@ -100,20 +102,6 @@ def rows(database_url: str, user: Account, collection: str) -> list[str]:
             await connection.close()
 
     return run(read())
-
-
-def on_cpython(code: str, home: Path) -> list[str]:
-    """What a script prints there, with an empty home."""
-    environment = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home / "share")}
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return run.stdout.splitlines()
 
 
 def test_the_same_script_runs_everywhere(
