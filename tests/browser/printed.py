@@ -12,9 +12,8 @@ PRINTED_ADDRESS = "ada@example.org"
 PRINTED = ["5 1", "Still funny.", "1 ratings"]
 """What the quickstart prints, line by line."""
 
-QUICKSTART = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[
-    0
-]
+README = (ROOT / "README.md").read_text("utf-8")
+QUICKSTART = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
 BLOCKING = (ROOT / "demo" / "blocking.py").read_text("utf-8")
 
 
@@ -40,3 +39,10 @@ def on_cpython(code: str, home: Path) -> list[str]:
         timeout=60,
     )
     return run.stdout.splitlines()
+
+
+def printed_worker() -> tuple[str, str]:
+    """The README's line for a page, and the worker below it."""
+    [line] = re.findall(r"```html\n(.*?)```", README, re.DOTALL)
+    [worker] = re.findall(r"```js\n(.*?)```", README, re.DOTALL)
+    return line, worker

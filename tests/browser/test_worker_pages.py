@@ -10,8 +10,10 @@ from playwright.async_api import Page, async_playwright
 
 from demo.assets import Site
 from tests.browser.devices import Devices
-from tests.browser.kernels import add_older_release, add_routes
+from tests.browser.kernels import PAGE, add_file, add_older_release, add_routes
+from tests.browser.printed import printed_worker
 from tests.browser.servers import OriginServer, RefusingProxy
+from tests.browser.viewer import START_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -419,6 +421,25 @@ async def test_what_others_say_on_the_channels_harms_nobody(
     assert await owner.evaluate(FOREIGN, [page, name]) == ["TypeError", "TypeError"]
     await write(owner, "film", "value")
     assert await owner.evaluate("localStorage.film") == "value"
+
+
+async def test_the_worker_of_the_readme_keeps_what_it_writes_on_the_page(
+    owner: Page, origin: OriginServer, site: Site
+) -> None:
+    line, worker = printed_worker()
+    start = '<script type="module">new Worker("/worker.mjs", { type: "module" })</script>'
+    add_file(origin, "/readme.html", PAGE.format(head=line + start), "text/html")
+    add_file(origin, "/worker.mjs", worker.replace("/pyodide/", "/"), "text/javascript")
+    page = await owner.context.new_page()
+    await page.goto(f"{origin.url}/readme.html")
+    await page.wait_for_function(
+        "Object.values(localStorage).some((text) => text.includes('the-general'))",
+        timeout=START_MS,
+        polling=100,
+    )
+    await page.close()
+    await owner.evaluate("localStorage.clear()")
+    assert site.wheel.name in worker
 
 
 async def test_a_page_of_another_release_is_named(

@@ -9,6 +9,7 @@ import pytest
 import atiha_web
 from atiha_web.backends.httpx import HttpxTransport
 from atiha_web.backends.memory import memory_backend
+from tests.browser.printed import BLOCKING, QUICKSTART
 from tests.server.fixtures import running
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -19,6 +20,13 @@ PRINTED_DATABASE = "postgresql://localhost/mine"
 
 def test_there_is_code_to_run() -> None:
     assert PRINTED_URL in BLOCKS[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "most"), [(QUICKSTART, 15), (BLOCKING, 10)], ids=["quickstart", "blocking"]
+)
+def test_the_first_lines_are_few(code: str, most: int) -> None:
+    assert sum(bool(line.strip()) for line in code.splitlines()) <= most
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
