@@ -28,6 +28,7 @@ SCENARIOS = [
     "a_page_that_goes_is_told",
     "blocking_calls",
     "blocking_calls_in_a_worker",
+    "a_worker_shares_the_storage_of_the_page",
 ]
 
 

@@ -14,6 +14,7 @@ from pyodide.http import pyfetch
 import atiha_web
 import measures
 from atiha_web import Client, Status, SyncConfig, blocking
+from atiha_web.backends.base import StorageChange
 from atiha_web.testing.contracts.expect import Heard, equal
 from page_harness import Documents, override
 
@@ -62,6 +63,7 @@ def named(control: str, *, emulation: bool) -> Iterable[Scenario]:
     yield a_page_that_goes_is_told
     yield blocking_calls
     yield blocking_calls_in_a_worker
+    yield a_worker_shares_the_storage_of_the_page
 
 
 async def basic_synchronisation() -> None:
@@ -167,6 +169,33 @@ async def blocking_calls_in_a_worker() -> None:
     else:
         equal(told.startswith("a blocking client in a worker needs a browser"), True, told)
         equal(rows, [], "ratings on the server")
+
+
+SHARES = """
+from atiha_web.backends.auto import choose_backend
+from atiha_web.testing.contracts.expect import Heard
+backend = await choose_backend()
+heard = Heard(backend.storage.subscribe)
+await backend.storage.write({"atiha_worker": "été 🎬"})
+[change] = await heard.take(1)
+[again] = await backend.storage.read([change.key])
+backend.close()
+f"{change.key}: {change.value}, {again}"
+"""
+
+
+async def a_worker_shares_the_storage_of_the_page() -> None:
+    """What one writes the other hears of, and finds there."""
+    with Documents() as documents:
+        backend = await documents.backend(js.window)
+        # Python in the worker may take longer to start than news are waited for.
+        heard: asyncio.Queue[StorageChange] = asyncio.Queue()
+        backend.storage.subscribe(heard.put_nowait)
+        telling = asyncio.ensure_future(measures.inWorker(SHARES))
+        equal(await heard.get(), StorageChange("atiha_worker", "été 🎬"), "what the page heard")
+        equal(js.localStorage.getItem("atiha_worker"), "été 🎬", "what the worker wrote")
+        await backend.storage.write({"atiha_page": "written"})
+        equal(await telling, "atiha_page: written, written", "what the worker tells")
 
 
 @asynccontextmanager
