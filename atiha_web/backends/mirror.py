@@ -68,19 +68,22 @@ class MirrorPolicy:
         recover: decides from all their keys in storage, the covered entries of storage, those of
             the mirror, and the time (ms since 1970).
         is_late: whether storage is used before the mirror is open, where nobody can wait for it.
+        pause: how long, in seconds, changes are collected for a transaction nobody waits for.
     """
 
     prefix: str
     covers: Callable[[str], bool]
     recover: Callable[[Sequence[str], Mapping[str, str], Mapping[str, str], int], Recovery]
     is_late: bool = False
+    pause: float = 0.0
 
 
 class MirroredStorage:
     """A ``Storage`` whose covered entries also go to a mirror; ``flush("disk")`` waits for it.
 
     A write never waits for the mirror and never fails because of it. The changes of a turn of the
-    event loop, and those made while a transaction is under way, go into one transaction.
+    event loop, or of the policy's pause, and those made while a transaction is under way, go into
+    one transaction.
     """
 
     def __init__(self, storage: Storage, policy: MirrorPolicy) -> None:
@@ -93,6 +96,7 @@ class MirroredStorage:
         self._collected = 0
         self._confirmed = 0
         self._transaction: asyncio.Task[None] | None = None
+        self._pausing: asyncio.TimerHandle | None = None
         self._opening: asyncio.Task[None] | None = None
         self._listeners = Listeners[StorageChange]()
 
@@ -155,6 +159,7 @@ class MirroredStorage:
         """Begin what waits, and close the mirror behind it. Idempotent."""
         if self._opening is not None:
             self._opening.cancel()
+        self._end_pause()
         mirror, self._mirror = self._mirror, None
         if mirror is not None:
             if self._waiting:
@@ -222,10 +227,23 @@ class MirroredStorage:
         self._waiting.update(changes)
         self._collected += 1
         if self._transaction is None and not opening:
+            self._begin_soon()
+
+    def _begin_soon(self) -> None:
+        if not self._policy.pause:
             self._begin()
+        elif self._pausing is None:
+            loop = asyncio.get_running_loop()
+            self._pausing = loop.call_later(self._policy.pause, self._begin)
+
+    def _end_pause(self) -> None:
+        if self._pausing is not None:
+            self._pausing.cancel()
+            self._pausing = None
 
     def _begin(self) -> asyncio.Task[None]:
         """A transaction that begins in the next turn, with all that was collected until then."""
+        self._end_pause()
         self._transaction = asyncio.get_running_loop().create_task(self._carry())
         return self._transaction
 
@@ -233,7 +251,7 @@ class MirroredStorage:
         carried = await self._carry_once()
         self._transaction = None
         if carried and self._waiting:
-            self._begin()
+            self._begin_soon()
 
     async def _carry_once(self) -> bool:
         mirror, changes, collected = self._mirror, self._waiting, self._collected

@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import js
@@ -34,6 +35,8 @@ from atiha_web.errors import PlatformError
 HELLO = "atiha-web"
 UNASKED_SECONDS = 0.5
 """How long a page may take to answer by itself, until a notebook shows it the script."""
+MIRROR_PAUSE = 0.01
+"""Seconds of which changes are mirrored together: a transaction takes longer here than a write."""
 SERVED_SECONDS = 5.0
 """How long it may take in all."""
 
@@ -95,7 +98,8 @@ async def worker_backend(
         # Fails now where the browser refuses.
         await local.read(["atiha_session"])
         if mirror is not None:
-            mirrored = await mirrored_in_browser(js_bridge, local, mirror)
+            policy = replace(mirror, pause=MIRROR_PAUSE)
+            mirrored = await mirrored_in_browser(js_bridge, local, policy)
             opening.callback(mirrored.close)
         opened = opening.pop_all()
 

@@ -77,6 +77,32 @@ async def test_the_writes_of_a_turn_are_one_transaction() -> None:
     assert [len(changes) for changes in database.transactions] == [100]
 
 
+async def test_the_writes_of_a_pause_are_one_transaction() -> None:
+    database = Database()
+    storage = MirroredStorage(MemoryStorage(), replace(POLICY, pause=0.05))
+    await storage.open(opening(database), 0)
+    for number in range(3):
+        await storage.write({f"kept:{number}": "text"})
+        await turns()
+    assert database.transactions == []
+    await database.reached(1)
+    assert database.transactions == [{f"kept:{number}": "text" for number in range(3)}]
+
+
+async def test_disk_waits_for_no_pause() -> None:
+    database = Database()
+    storage = MirroredStorage(MemoryStorage(), replace(POLICY, pause=3600))
+    await storage.open(opening(database), 0)
+    for number in range(2):
+        await storage.write({"kept:a": f"{number}"})
+        await storage.flush("disk")
+    assert database.entries == {"kept:a": "1"}
+    await storage.write({"kept:a": "2"})
+    storage.close()
+    await turns()
+    assert database.entries == {"kept:a": "2"}
+
+
 async def test_writes_during_a_transaction_are_the_next_one() -> None:
     database = Database()
     storage = await mirrored(database)
