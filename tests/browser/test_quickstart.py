@@ -1,4 +1,4 @@
-"""The README's first lines as they are printed, in a notebook and in PyScript."""
+"""The README's first lines as they are printed, in PyScript; test_lab.py runs them in a cell."""
 
 import itertools
 
@@ -7,15 +7,14 @@ from playwright.async_api import ConsoleMessage, Page, Route
 
 from demo.pyscript_files import POLICY
 from tests.browser.demo_server import DemoServer
-from tests.browser.devices import Devices
-from tests.browser.notebook import Notebook
-from tests.browser.printed import PRINTED, printed_blocking, printed_quickstart
+from tests.browser.printed import PRINTED, QUICKSTART, printed_quickstart
 from tests.browser.viewer import START_MS
 
 PAGE = """<!doctype html><title>Quickstart</title><link rel=icon href=data:,>
 <script src="/atiha/serve.js"></script>
 <script type="module" src="/pyscript/core/core.js"></script>
 <script type="py" src="/quickstart.py" config="/pyscript/pyscript.json" {worker}></script>"""
+LONGEST = 15
 _numbers = itertools.count()
 
 
@@ -25,14 +24,8 @@ def address() -> str:
     return f"quick{next(_numbers)}@example.org"
 
 
-async def test_they_run_in_a_cell_of_a_notebook(
-    devices: Devices, demo_server: DemoServer, address: str
-) -> None:
-    notebook = await Notebook.fresh(await devices.new(), demo_server.url)
-    said = await notebook.run(printed_quickstart(demo_server.url, address))
-    assert said.splitlines() == PRINTED
-    said = await notebook.run(printed_blocking(demo_server.url, address))
-    assert said == "the-general, Sequel 2"
+def test_they_are_at_most_fifteen() -> None:
+    assert 0 < sum(bool(line.strip()) for line in QUICKSTART.splitlines()) <= LONGEST
 
 
 @pytest.mark.parametrize("worker", ["", "worker"], ids=["page", "worker"])
