@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from tests.benchmarks import (
     draining,
     memory,
+    notebook,
     opening,
     polling,
     pushing,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Awaitable[list[Figure]]]] = {
     "memory": memory.measure,
     "worker": worker.measure,
     "blocking": without_await.measure,
+    "notebook": notebook.measure,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import asyncpg
 import httpx
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import BrowserContext, Page, async_playwright
 
 from atiha_web.server import EmbeddedPostgres
 from atiha_web.sync import hlc
@@ -95,17 +95,20 @@ class Lab:
                 answer.raise_for_status()
         return account
 
-    async def page(self) -> Page:
-        """The benchmarks' page on a new device, before Python is started."""
+    async def device(self) -> BrowserContext:
+        """A new device; fails if a page had an error until now."""
         if self._devices is None:
             playwright = await self._stack.enter_async_context(async_playwright())
             self._devices = Devices(playwright, NOWHERE)
             self._stack.push_async_callback(self._devices.close)
-        context = await self._devices.new()
-        page = await context.new_page()
+        assert self._devices.errors == []
+        return await self._devices.new()
+
+    async def page(self) -> Page:
+        """The benchmarks' page on a new device, before Python is started."""
+        page = await (await self.device()).new_page()
         page.set_default_timeout(300_000)
         await page.goto(f"{await self.server()}/benchmarks/page.html", wait_until="load")
-        assert self._devices.errors == []
         return page
 
     async def python(self) -> Page:
