@@ -12,9 +12,10 @@ from typing import Any
 
 from atiha_web.backends.base import Backend, StorageChange
 from atiha_web.collections import Registry
-from atiha_web.errors import SaveError
+from atiha_web.errors import SaveError, StorageError
 from atiha_web.services.user_database import AccountApi, Pending
 from atiha_web.sign_outs import SignOuts
+from atiha_web.sync.adoption import remove_our_items
 from atiha_web.sync.guest import GuestAdoption, GuestProtocol
 from atiha_web.sync.hub import Hub
 from atiha_web.sync.journal import GUEST, SESSION_KEY
@@ -81,8 +82,12 @@ class Session:
         """How things stand now."""
         persisted = self._persistence.granted
         if self.current is None:
-            online = self._backend.environment.online()
-            return Status(online=online, persisted=persisted, usage=self._usage.last)
+            return Status(
+                online=self._backend.environment.online(),
+                persisted=persisted,
+                usage=self._usage.last,
+                problems=self._backend.storage_problems(),
+            )
         status = self.current.status()
         user_id = None if self.signed_in is None else status.user_id
         return replace(status, user_id=user_id, persisted=persisted, usage=self._usage.last)
@@ -110,8 +115,12 @@ class Session:
             previous = await self._stop()
             if previous is not None and previous.user_id != user_id:
                 await previous.engine.local.remove_views()
+            try:
+                await self._stored.remember(user_id)
+            except StorageError:
+                await self._switch(await self._stored.user())
+                raise
             self.token = token
-            await self._stored.remember(user_id)
             self._sign_outs.somebody_signed_in()
             await self._switch(user_id)
 
@@ -145,6 +154,9 @@ class Session:
     async def _switch(self, user_id: str | None) -> None:
         """Open the data of ``user_id``, of the guest where there is none and the app keeps one."""
         adopted = await self._adopt_guest(user_id)
+        if user_id is None:
+            # A killed browser may have brought it back.
+            await remove_our_items(self._backend.storage)
         if user_id is not None:
             await self._open(user_id, self._protocol)
             if not adopted and self.current is not None:
@@ -224,13 +236,17 @@ class Session:
 
     def _on_storage(self, change: StorageChange) -> None:
         if change.key == SESSION_KEY:
-            self._spawn(self._follow_session(session_user(change.value)))
+            self._spawn(self._follow_session())
 
-    async def _follow_session(self, user_id: str | None) -> None:
-        """Another tab signed somebody in or out."""
+    async def _follow_session(self) -> None:
+        """Another tab signed somebody in or out; what counts is who is signed in by now."""
         async with self._switching:
+            user_id = await self._stored.user()
             if user_id != (None if self.signed_in is None else self.signed_in.user_id):
-                await self._stop()
+                previous = await self._stop()
+                if previous is not None:
+                    # What this tab wrote of them before it heard of it must not stay.
+                    await previous.engine.local.remove_views()
                 self.token = None
                 await self._switch(user_id)
 

@@ -268,7 +268,8 @@ class MirroredStorage:
                 self._say(str(error) or "the browser's database does not answer")
             return False
         self._confirmed = collected
-        self._trouble = ""
+        if self._mirror is not None:
+            self._trouble = ""
         return True
 
     async def _recover(self, mirrored: Mapping[str, str], now_ms: int) -> Mapping[str, str | None]:

@@ -184,6 +184,14 @@ async def read_lists(storage: Storage, registry: Registry, user_id: str) -> List
     return lists
 
 
+async def remove_our_items(storage: Storage) -> None:
+    """Leave in the queue only what is not ours: nobody is signed in whose changes it could show."""
+    [text] = await storage.read([QUEUE_KEY])
+    items, foreign = _loaded(text or ""), foreign_items(text)
+    if isinstance(items, list) and len(foreign) < len(items):
+        await storage.write({QUEUE_KEY: json.dumps(foreign) if foreign else None})
+
+
 def foreign_items(text: str | None) -> list[object]:
     """The items of a queue that are not ours, in their order.
 

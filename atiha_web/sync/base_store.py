@@ -110,6 +110,10 @@ class BaseStore:
         never_stored = self._room.is_short and self._manifest_text is None
         return manifest is None and not never_stored
 
+    async def was_given_up(self) -> bool:
+        """Whether a person gave this user's data up, here or in another tab."""
+        return await self._storage.read([self._names.manifest]) == [ERASED]
+
     async def reload(self) -> Base | None:
         """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable."""
         [text] = await self._storage.read([self._names.manifest])

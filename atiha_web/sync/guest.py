@@ -130,10 +130,11 @@ class GuestAdoption:
     def _restated(self, operation: Operation, heir: str) -> Operation:
         """The same statement, as the heir's own.
 
-        What it took the place of must not come back where the guest had taken that back.
+        Of what it took the place of, nothing must come back that the guest had taken back.
         """
-        if any(each.data is None for each in operation.earlier):
-            operation = replace(operation, earlier=())
+        ended = max((each.timestamp for each in operation.earlier if each.data is None), default="")
+        live = tuple(each for each in operation.earlier if each.timestamp > ended)
+        operation = replace(operation, earlier=live)
         declared = self._registry.get(operation.collection)
         single = declared is not None and declared.single
         return replace(operation, key=heir) if single else operation

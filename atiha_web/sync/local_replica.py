@@ -320,7 +320,12 @@ class LocalReplica:
             self.note_problem(problem)
 
     async def restore(self) -> None:
-        """Write everything again after somebody cleared storage under us."""
+        """Write everything again after somebody cleared storage under us.
+
+        A tab that was frozen hears of that late: what was given up since stays so.
+        """
+        if await self.store.base.was_given_up():
+            return
         logger.warning("local storage was cleared; what is pending is written again")
         await self.store.restore(
             self.memory.base, self.memory.pending.values(), self.memory.quarantine.values()

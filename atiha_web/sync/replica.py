@@ -84,8 +84,15 @@ class Base:
         return changed
 
     def put_newer(self, other: Base) -> list[RecordKey]:
-        """Take in the rows that ``other``, of the same epoch, knows better; returns which."""
-        return [record for record, row in other.rows.items() if self.put(record, row)]
+        """Take in the rows that ``other``, of the same epoch, knows better; returns which.
+
+        Only rows beyond the cursor: what else we lack up to there, the server does not have.
+        """
+        return [
+            record
+            for record, row in other.rows.items()
+            if row.version > self.cursor and self.put(record, row)
+        ]
 
     @staticmethod
     def _digest(record: RecordKey, row: Row | None) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from atiha_web.backends.base import Backend
+from atiha_web.errors import StorageFullError
 from atiha_web.sync.journal import SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY
 from atiha_web.sync.operation import dump_json, is_user_id
 
@@ -26,7 +28,11 @@ class SignedIn:
         return session_user(text)
 
     async def remember(self, user_id: str) -> None:
-        """Somebody signed in."""
+        """Somebody signed in.
+
+        Raises:
+            StorageFullError: there is no room; nothing was changed.
+        """
         session = dump_json({"userId": user_id})
         await self._write({SESSION_KEY: session, SIGN_OUT_KEY: None})
 
@@ -47,7 +53,16 @@ class SignedIn:
             [last] = await self._storage.read([SESSION_TIME_KEY])
             now = max(self._backend.now_ms(), session_time(last) + 1)
             changes[SESSION_TIME_KEY] = str(now)
-        await self._storage.write(changes)
+        await self._write_whole(changes)
+
+    async def _write_whole(self, changes: Mapping[str, str | None]) -> None:
+        """Write all of it or, where there is no room, nothing."""
+        before = await self._storage.read(list(changes))
+        try:
+            await self._storage.write(changes)
+        except StorageFullError:
+            await self._storage.write(dict(zip(changes, before, strict=True)))
+            raise
 
 
 def session_user(text: str | None) -> str | None:
