@@ -1,0 +1,80 @@
+"""The one command: ``python -m tests.simulation [--seeds N] [--first K] [--trace SEED]``."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from tempfile import TemporaryDirectory
+
+from tests.simulation.many import Tally, run_many
+from tests.simulation.report import failure_report, summary
+from tests.simulation.runs import STEPS, plan_of, run
+
+NOT_MEANT = "*/rest_*.py,*/export.py,*/inspection.py,*/usage.py"
+"""What another server's protocol needs, and what people only look at: tested elsewhere."""
+
+
+def main() -> int:
+    """Run seeds; tells in words what failed, and returns 1 then."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2000, help="how many seeds (2000)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (0)")
+    parser.add_argument("--jobs", type=int, help="processes; one for each core unless told")
+    parser.add_argument("--trace", type=int, metavar="SEED", help="tell the story of one seed")
+    parser.add_argument("--coverage", action="store_true", help="which branches the seeds reach")
+    parser.add_argument("--rows", choices=["memory", "postgres"], default="memory")
+    asked = parser.parse_args()
+    if asked.trace is not None:
+        return trace(asked.trace)
+    if asked.coverage:
+        return reached(asked.first, asked.seeds)
+    if asked.rows == "postgres":
+        from tests.simulation.postgres import compare_stores
+
+        return compare_stores(range(asked.first, asked.first + asked.seeds))
+    began = time.monotonic()
+    tally = run_many(range(asked.first, asked.first + asked.seeds), asked.jobs, tell_progress)
+    show(summary(tally, time.monotonic() - began, STEPS))
+    for seed in sorted(tally.failures)[:5]:
+        show(failure_report(seed))
+    return 1 if tally.failures else 0
+
+
+def tell_progress(tally: Tally) -> None:
+    """Now and then, where it takes long."""
+    if tally.runs % 5000 == 0:
+        show(f"{tally.runs} seeds so far, failed: {sorted(tally.failures)[:20]}")
+
+
+def reached(first: int, seeds: int) -> int:
+    """Tell which branches of the engine and of the server's decisions the seeds reach."""
+    server = (
+        f"atiha_web/server/{name}.py" for name in ("decisions", "push", "rows", "rows_memory")
+    )
+    which = [f"--include={','.join(['atiha_web/sync/*.py', *server])}", f"--omit={NOT_MEANT}"]
+    coverage = [sys.executable, "-m", "coverage"]
+    asked = ["-m", "tests.simulation", "--jobs", "1", "--first", str(first), "--seeds", str(seeds)]
+    with TemporaryDirectory() as folder:
+        data = f"--data-file={folder}/coverage"
+        ran = subprocess.run([*coverage, "run", "--branch", data, *which, *asked], check=False)
+        subprocess.run([*coverage, "report", data, "-m", "--precision=1", *which], check=True)
+    return ran.returncode
+
+
+def trace(seed: int) -> int:
+    """Tell what happens in one seed, shrunk if it fails."""
+    outcome = run(plan_of(seed), traced=True)
+    show("\n".join(outcome.story) if outcome.violation is None else failure_report(seed))
+    return 1 if outcome.violation else 0
+
+
+def show(text: str) -> None:
+    """To whoever ran the command."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""A device: one browser profile with its storage, clock and cookies, and the pages open in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from atiha_web import Client, connect
+from atiha_web.backends.base import Backend, Request, Response
+from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin
+from atiha_web.backends.mirror import MirroredStorage
+from atiha_web.errors import StorageError
+from atiha_web.sync.journal import GUEST, SESSION_KEY
+from atiha_web.sync.protocol import HEADER
+from atiha_web.sync.reconciler import Conflict
+from atiha_web.sync.recovery import MIRRORED
+from atiha_web.sync.synchronizer import Synchronizer
+from atiha_web.testing.fake_server import Fault
+from tests.simulation.collections import OWN
+from tests.simulation.network import NO_FAULT, SimulatedTransport
+from tests.simulation.storage import Database, Disk, TabStorage
+from tests.simulation.violations import ViolationError
+from tests.simulation.virtual_time import PROCESS, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.promises import Promise
+    from tests.simulation.world import World
+
+INTERVAL = 30.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """What a device is like; ``skew`` in ms, ``latency`` and the database's in seconds."""
+
+    latency: float | None = None
+    locks: bool = True
+    mirror: bool = True
+    guest: bool = False
+    skew: int = 0
+    slow_database: float = 0.0
+
+
+class NoLocks(MemoryEnvironment):
+    """A browser whose locks are never had in time."""
+
+    def lock(self, name: str, timeout: float) -> AbstractAsyncContextManager[bool]:
+        del name, timeout
+        return nullcontext(enter_result=False)
+
+
+@dataclass(eq=False)
+class Device:
+    """One browser profile."""
+
+    world: World
+    name: str
+    spec: DeviceSpec
+    number: int
+    disk: Disk = field(default_factory=Disk)
+    origin: MemoryOrigin = field(default_factory=MemoryOrigin)
+    database: Database = field(default_factory=Database)
+    pages: list[Page] = field(default_factory=list)
+    faults: deque[tuple[str, Fault]] = field(default_factory=deque)
+    online: bool = True
+    reachable: bool = True
+    skew: int = 0
+    cookie: str | None = None
+    release: int = 2
+    """Of the pages that are opened from now on."""
+    blurred: bool = False
+    """Whether storage went back in time, or had no room: it may lack what the server has."""
+    mourning: bool = False
+    """Whether a page died since the last one opened."""
+    database_failed: bool = False
+    """Whether the database ever refused something: it may be behind, or ahead, until a start."""
+    wants_start: bool = False
+    """Whether storage was cleared unseen: the next page to open finds in the database what was."""
+    was_crowded: bool = False
+    """Whether two pages were ever open at once."""
+    was_full: bool = False
+    """Whether there was ever little room."""
+    guests_wrote: bool = False
+    died_writing: bool = False
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(f"{self.world.plan.seed}/{self.name}")
+        self.skew = self.spec.skew
+        self.database.seconds = 0.002 + self.spec.slow_database
+
+    def now_ms(self) -> int:
+        """What this device takes for the time."""
+        return self.world.now_ms() + self.skew
+
+    @property
+    def stored_user(self) -> str:
+        """Who is signed in, as storage tells all pages."""
+        text = self.disk.items.get(SESSION_KEY)
+        return GUEST if text is None else str(json.loads(text)["userId"])
+
+    def next_fault(self) -> Fault:
+        """What the next request meets."""
+        if not self.faults:
+            return NO_FAULT
+        name, fault = self.faults.popleft()
+        self.world.count(name)
+        self.world.note("%s: network: %s", self.name, name)
+        return fault
+
+    def set_online(self, online: bool) -> None:
+        """Plug the network in or out, and tell every page, as a browser does."""
+        self.online = self.reachable = online
+        for page in self.pages:
+            page.environment._online = online
+            page.signal("online" if online else "offline")
+
+    def keep_cookie(self, request: Request, reply: Response) -> None:
+        """Take the session from a log-in, and forget it at a log-out."""
+        if request.url.endswith("/api/sessions") and HEADER in reply.headers:
+            self.cookie = self.world.server.token_in(reply) or self.cookie
+        elif request.method == "DELETE" and reply.status == 204:
+            self.cookie = None
+
+    async def kill_browser(self, seconds: float) -> None:
+        """Everything stops at once; the disk has localStorage as it was ``seconds`` ago."""
+        for page in list(self.pages):
+            await page.kill()
+        self.database.kill()
+        self.origin.locks.clear()
+        self.blurred |= seconds > 0
+        self.disk.roll_back(asyncio.get_running_loop().time() - seconds)
+
+
+class Page:
+    """One page: a client, and everything that runs for it."""
+
+    def __init__(self, device: Device, number: int) -> None:
+        self.device = device
+        self.name = f"{device.name}p{number}"
+        self.release = device.release
+        self.process = Process()
+        self.context: Context = copy_context()
+        self.context.run(PROCESS.set, self.process)
+        self.storage = TabStorage(device.disk, self.process, self.context, device.spec.latency)
+        kind = MemoryEnvironment if device.spec.locks else NoLocks
+        self.environment = kind(device.origin)
+        self.environment._online = device.online
+        self.transport = SimulatedTransport(self, device.world.network)
+        self.mirrored: MirroredStorage | None = None
+        self.written: list[Promise] = []
+        """What this page accepted and has shown ever since."""
+        self.knows_time: tuple[Synchronizer | None, int] | None = None
+        """Who on this page learned the server's time, and how wrong the clock was then."""
+        self.unsent: dict[tuple[Synchronizer, str], float] = {}
+        """What waits to be sent although all is well, and since when."""
+        self.strange: dict[str, float] = {}
+        """What this page and the journal do not agree about, and since when."""
+        self.lost_writes: dict[tuple[str, str], tuple[float, Synchronizer | None]] = {}
+        """Operations, with their timestamps, of which a reply told that they lost, and when."""
+        self.told_of: set[tuple[str, str]] = set()
+        self.told_more: tuple[Synchronizer | None, float] | None = None
+        """Who was told that the server has more to say, and when, if they did not ask since."""
+        self.requests = 0
+        self.carrying: set[str] = set()
+        """The operations in requests that this page waits for."""
+        self.flushed: set[str] = set()
+        """Those it sent as it was hidden, since it was seen last."""
+        self.leaving = False
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """Its client."""
+        assert self._client is not None, "the page did not open"
+        return self._client
+
+    @property
+    def synchronizer(self) -> Synchronizer | None:
+        """Of the signed-in user or the guest, where there is one."""
+        return self.client._session.current
+
+    @property
+    def usable(self) -> bool:
+        """Whether a person can do something here."""
+        return not (self.process.dead or self.process.frozen)
+
+    def can_act(self) -> bool:
+        """Whether a person can write something here, by now."""
+        return self.usable and self.synchronizer is not None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something as this page's own."""
+        loop = asyncio.get_running_loop()
+        return self.context.run(loop.create_task, work)
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Run something to its end; ``None`` where the page died before."""
+        task = self.run(work)
+        ends: list[asyncio.Future[Any]] = [task, self.storage.died]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return None
+        return task.result()
+
+    async def open(self) -> bool:
+        """Open it; tells whether it lived to see that."""
+        self._client = await self.finish(self._connect())
+        if self._client is None:
+            return False
+        self.device.mourning = False
+        return True
+
+    async def _connect(self) -> Client:
+        backend = await self._backend()
+        return await connect(
+            backend=backend,
+            collections=OWN[self.release],
+            interval=INTERVAL,
+            guest=self.device.spec.guest,
+            on_conflict=self._lost,
+        )
+
+    def _lost(self, conflict: Conflict) -> None:
+        name = conflict.operation.id, conflict.operation.timestamp
+        self.told_of.add(name)
+        if name not in self.lost_writes:
+            words = f"{self.name} tells that {conflict.operation} lost, and nobody said so"
+            self.device.world.broken(ViolationError(5, words))
+
+    async def _backend(self) -> Backend:
+        device, storage = self.device, self.storage
+        if device.spec.mirror:
+            self.mirrored = MirroredStorage(storage, MIRRORED)
+            await self.mirrored.open(device.database.open(self.process), device.now_ms())
+        return Backend(
+            storage=self.mirrored or storage,
+            transport=self.transport,
+            environment=self.environment,
+            now_ms=device.now_ms,
+            random=device.random.random,
+            random_hex=lambda digits: f"{device.random.getrandbits(4 * digits):0{digits}x}",
+            close=self._close_backend,
+            is_mirrored=self.mirrored is not None,
+            storage_problems=tuple if self.mirrored is None else self.mirrored.problems,
+            send_last=self.transport.send_last,
+        )
+
+    def _close_backend(self) -> None:
+        if self.mirrored is not None:
+            self.mirrored.close()
+        self.storage.close()
+
+    def learn_time(self, known: tuple[Synchronizer | None, int]) -> None:
+        """A reply told this page the server's time, if its clock did not jump meanwhile."""
+        if known[0] is not None and known[1] == self.device.skew and not self.process.frozen:
+            self.knows_time = known
+
+    def signal(self, name: str) -> None:
+        """The browser tells this page something."""
+        if name == "visible":
+            self.flushed.clear()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self.environment.signal, name, context=self.context)
+
+    def lose_database(self) -> None:
+        """The browser takes the database away."""
+        if self.mirrored is not None:
+            loop = asyncio.get_running_loop()
+            reason = "the browser closed the database"
+            loop.call_soon(self.mirrored.lose, reason, context=self.context)
+
+    async def kill(self) -> None:
+        """It ends at once, with no chance to write anything more."""
+        if self in self.device.pages:
+            self.device.pages.remove(self)
+        self.device.mourning = True
+        self.storage.die()
+        await self.process.end()
+
+    async def leave(self) -> None:
+        """A person closes it."""
+        self.leaving = True
+        try:
+            await self.finish(self.client.close())
+        except StorageError:
+            self.device.world.note("%s: no room as it closed", self.name)
+        if not self.process.dead:
+            self.device.pages.remove(self)
+            self.storage.close()
+            await self.process.end()

@@ -1,0 +1,202 @@
+"""A network that loses, doubles, delays and forges, between pages and one server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextvars import Context
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from atiha_web.backends.base import Request, Response
+from atiha_web.errors import NetworkError, RequestTimeoutError
+from atiha_web.sync.protocol import HEADER
+from atiha_web.testing.fake_server import FakeServer, Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.browser import Device, Page
+
+NO_FAULT = Fault(after=0.02)
+
+
+@dataclass(eq=False)
+class Message:
+    """A request under way: ``reply`` is what its page waits for."""
+
+    request: Request
+    fault: Fault
+    reply: asyncio.Future[Response]
+    arrives: asyncio.Future[None]
+    delivery: asyncio.Task[None] | None = None
+    lost: bool = False
+    acted: bool = False
+
+
+@dataclass(eq=False)
+class Network:
+    """All that is under way between the devices and the server."""
+
+    server: FakeServer
+    down_until: float = 0.0
+    under_way: dict[Message, None] = field(default_factory=dict)
+
+    async def carry(self, device: Device, request: Request, fault: Fault) -> Response:
+        """One request and its reply.
+
+        Raises:
+            NetworkError: the connection broke.
+        """
+        loop = asyncio.get_running_loop()
+        message = Message(request, fault, loop.create_future(), loop.create_future())
+        message.reply.add_done_callback(_seen)
+        self.under_way[message] = None
+        # The server goes on with what reached it, even if nobody waits for the reply any more.
+        message.delivery = loop.create_task(self._deliver(device, message), context=Context())
+        return await message.reply
+
+    async def _deliver(self, device: Device, message: Message) -> None:
+        fault, loop = message.fault, asyncio.get_running_loop()
+        if fault.before:
+            loop.call_later(fault.before, _settle, message.arrives)
+            await message.arrives
+        reply = fault.reply
+        for _ in range(fault.acts):
+            if message.lost or loop.time() < self.down_until:
+                message.lost = True
+                break
+            answered = await self.server.answer(message.request)
+            message.acted = True
+            reply = fault.reply or answered
+        if fault.lost != "timeout":
+            await asyncio.sleep(fault.after)
+            broken = message.lost or fault.lost or not device.reachable or reply is None
+            if not message.reply.done():
+                if broken or reply is None:
+                    message.reply.set_exception(NetworkError("the connection broke"))
+                else:
+                    message.reply.set_result(reply)
+        self.under_way.pop(message, None)
+
+    def restart_server(self, seconds: float) -> None:
+        """Connections break, what had not been acted on never will be, and nobody listens."""
+        self.down_until = asyncio.get_running_loop().time() + seconds
+        for message in self.under_way:
+            message.lost = True
+            _settle(message.arrives)
+
+    @property
+    def answered_ids(self) -> set[str]:
+        """The operations whose acknowledgement is under way."""
+        bodies = [json.loads(each.request.body or b"{}") for each in self.under_way if each.acted]
+        return {raw["id"] for body in bodies for raw in body.get("operations", ())}
+
+    def deliver_all(self) -> None:
+        """What is under way arrives at once."""
+        for message in self.under_way:
+            _settle(message.arrives)
+
+
+class SimulatedTransport:
+    """One page's way to the server, with the cookies of its device."""
+
+    keeps_cookies = True
+
+    def __init__(self, page: Page, network: Network) -> None:
+        self._page = page
+        self._network = network
+
+    async def request(self, request: Request) -> Response:
+        """See ``Transport.request``."""
+        page, device = self._page, self._page.device
+        if page.process.dead:
+            await asyncio.get_running_loop().create_future()
+        page.device.world.watch.sent(page, request)
+        page.requests += 1
+        carried = ids_in(request)
+        page.carrying |= carried
+        try:
+            return await self._carried_out(page, device, request)
+        finally:
+            page.carrying -= carried
+
+    async def _carried_out(self, page: Page, device: Device, request: Request) -> Response:
+        if not device.reachable:
+            raise NetworkError("the network is switched off")
+        fault = device.next_fault()
+        if is_single(request) and fault.reply is not None and fault.reply.status == 413:
+            # Of one operation it would mean that the operation is too large for good.
+            fault = NO_FAULT
+        signed = _signed(request, device.cookie)
+        known = (page.synchronizer if page._client else None), device.skew
+        try:
+            async with asyncio.timeout(request.timeout):
+                reply = await self._network.carry(device, signed, fault)
+        except TimeoutError:
+            raise RequestTimeoutError("no reply in time") from None
+        device.keep_cookie(request, reply)
+        if HEADER in reply.headers and reply.status == 200 and request.url.endswith("/sync"):
+            loop = asyncio.get_running_loop()
+            more = json.loads(reply.body).get("more")
+            page.told_more = (known[0], loop.time()) if more else None
+            if page.knows_time != known:
+                page.knows_time = None
+            loop.call_later(1.0, page.learn_time, known, context=Context())
+            loop.call_later(0.005, device.world.look, device, context=Context())
+            for name in lost_writes(request, reply):
+                page.lost_writes[name] = loop.time(), known[0]
+        return reply
+
+    def send_last(self, request: Request) -> None:
+        """See ``Backend.send_last``: it outlives the page, and nobody learns of the reply."""
+        page, device = self._page, self._page.device
+        device.world.watch.sent(page, request)
+        device.world.watch.flushed(page, ids_in(request))
+        device.world.count("keep-alive flush")
+        if device.reachable:
+            work = self._network.carry(device, _signed(request, device.cookie), device.next_fault())
+            last = asyncio.get_running_loop().create_task(work, context=Context())
+            last.add_done_callback(_seen)
+
+    async def close(self) -> None:
+        """See ``Transport.close``."""
+
+
+def ids_in(request: Request) -> set[str]:
+    """The operations that a request carries."""
+    if not request.url.endswith("/sync"):
+        return set()
+    return {raw["id"] for raw in json.loads(request.body or b"{}").get("operations", ())}
+
+
+def lost_writes(request: Request, reply: Response) -> Iterator[tuple[str, str]]:
+    """The operations, with their timestamps, of which a reply says that others won."""
+    sent = {
+        raw["id"]: raw["timestamp"]
+        for raw in json.loads(request.body or b"{}").get("operations", ())
+    }
+    for result in json.loads(reply.body).get("results", ()):
+        if result["status"] == "superseded":
+            record = result.get("record") or {"timestamp": sent[result["id"]]}
+            if record["timestamp"] != sent[result["id"]]:
+                yield result["id"], sent[result["id"]]
+
+
+def is_single(request: Request) -> bool:
+    """Whether a request carries one operation, or none."""
+    return (request.body or b"").count(b'"timestamp"') < 2
+
+
+def _signed(request: Request, cookie: str | None) -> Request:
+    headers = {**request.headers, "authorization": f"Bearer {cookie or 'nobody'}"}
+    return replace(request, headers=headers)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _seen(ended: asyncio.Future[Response]) -> None:
+    if not ended.cancelled():
+        ended.exception()

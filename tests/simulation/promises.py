@@ -1,0 +1,199 @@
+"""What was promised to people: each accepted write, its level, and what excuses a loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from atiha_web.errors import AtihaError, OperationRejectedError, SaveError
+from atiha_web.sync.engine import Write
+from atiha_web.sync.journal import GUEST, Names
+from atiha_web.sync.operation import Operation, RecordKey
+from tests.simulation.collections import BAD
+from tests.simulation.reference import Fact, stated
+from tests.simulation.violations import ViolationError
+
+if TYPE_CHECKING:
+    from tests.simulation.browser import Device, Page
+
+
+@dataclass(eq=False)
+class Promise:
+    """One accepted write: it survives the death of its page, and more once it is told so."""
+
+    user_id: str
+    device: Device
+    operation: Operation
+    fact: Fact
+    moment: float
+    on_disk: bool = False
+    on_server: bool = False
+    excused: str = ""
+    """Why it may be lost; empty while it may not."""
+    given_up: bool = False
+    """A person discarded it before any request carried it: it must never come back."""
+    settled: bool = False
+    """The server decided about it at least once: after a kill the next pull may have to tell."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server refuses it for good."""
+        return is_refused(self.operation)
+
+    @property
+    def stored_in(self) -> str | None:
+        """The user in whose journal or quarantine the device holds it now."""
+        name = self.operation.id
+        for user_id in self.device.world.all_users:
+            names = Names(user_id)
+            if {names.journal + name, names.quarantine + name} & self.device.disk.items.keys():
+                return user_id
+        return None
+
+
+def is_refused(operation: Operation) -> bool:
+    """Whether the server refuses this operation for good."""
+    return operation.collection == "notes" and (operation.data or {}).get("text") in BAD
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """A write that nobody was told of."""
+
+    device: Device
+    user_id: str
+    record: RecordKey
+    data: Mapping[str, Any] | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server refuses it for good, if it counts."""
+        return self.record.collection == "notes" and (self.data or {}).get("text") in BAD
+
+    def is_about(self, promise: Promise) -> bool:
+        """Whether it may have taken the place of a promised write."""
+        place = self.device, self.user_id, self.record
+        return place == (promise.device, promise.user_id, promise.operation.record)
+
+
+@dataclass
+class Ledger:
+    """All promises of a world."""
+
+    promises: list[Promise] = field(default_factory=list)
+    unsure: list[Unsure] = field(default_factory=list)
+    """Writes under way as their page died: they may or may not count."""
+    refused: set[str] = field(default_factory=set)
+    """Values of writes that raised: nothing of them was to be kept."""
+    dropped: set[tuple[str, str]] = field(default_factory=set)
+    """Refused operations that somebody gave up, by device."""
+
+    def accept(self, page: Page, write: Write, user_id: str) -> Promise | None:
+        """A write returned."""
+        operation = write.operation
+        if operation is None:
+            return None
+        fact = stated(operation.collection, operation.timestamp, operation.data)
+        moment = asyncio.get_running_loop().time()
+        promise = Promise(user_id, page.device, operation, fact, moment)
+        self.promises.append(promise)
+        page.written.append(promise)
+        return promise
+
+    def of(self, device: Device) -> Iterable[Promise]:
+        """What was promised on a device."""
+        return (promise for promise in self.promises if promise.device is device)
+
+    def browser_killed(self, device: Device, seconds: float) -> None:
+        """Only what reached the disk is safe: before that moment, or in the database."""
+        moment = asyncio.get_running_loop().time() - seconds
+        if not device.spec.mirror:
+            # Nothing but localStorage said that these were given up.
+            self.dropped = {name for name in self.dropped if name[0] != device.name}
+            for promise in self.of(device):
+                promise.given_up = False
+        for promise in self.of(device):
+            if promise.moment > moment and not (promise.on_disk or promise.on_server):
+                promise.excused = promise.excused or "the browser was killed"
+
+    def storage_cleared(self, device: Device, witnessed: Container[str]) -> None:
+        """The person's own doing: the database has it, or a page that is open for the user."""
+        for promise in self.of(device):
+            safe = promise.on_disk or promise.on_server or promise.stored_in in witnessed
+            if not safe:
+                promise.excused = promise.excused or "storage was cleared"
+
+    def device_lost(self, device: Device) -> None:
+        """Only the server has it."""
+        for promise in self.of(device):
+            if not promise.on_server:
+                promise.excused = promise.excused or "the device was lost"
+
+    def restored(self, before: set[str], after: set[str], answered: set[str]) -> None:
+        """The server knew the operations ``before`` and knows those ``after``.
+
+        What it had acknowledged meanwhile is gone, unless a device still holds what says as much
+        and will hold it: for those ``answered`` the acknowledgement is under way.
+        """
+        for promise in self.promises:
+            later = (p for p in self.of(promise.device) if covers(p, promise))
+            same = [promise, *(each for each in later if not each.refused)]
+            names = {each.operation.id for each in same}
+            held = names & after or any(
+                each.stored_in and each.operation.id not in answered for each in same
+            )
+            if names & before and not held:
+                promise.excused = promise.excused or "the server was restored from a backup"
+
+    def given_up(self, operation_ids: set[str], device: Device, *, for_good: bool) -> None:
+        """A person discarded these on a device."""
+        for promise in self.of(device):
+            if promise.operation.id in operation_ids:
+                promise.excused = promise.excused or "it was discarded"
+                carried = promise.operation.id in device.world.watch.carried
+                promise.given_up = for_good and not carried
+
+
+def covers(newer: Promise, older: Promise) -> bool:
+    """Whether one write of a device said all that another one had said before."""
+    if newer.moment <= older.moment or newer.operation.record != older.operation.record:
+        return False
+    said, before = newer.operation.data, older.operation.data
+    if said is None or before is None or newer.operation.collection not in ("settings", "profile"):
+        return True
+    return _names(before) <= _names(said)
+
+
+def _names(data: object) -> set[str]:
+    assert isinstance(data, dict)
+    inner = data.get("preferences") or {}
+    return {name for name in data if name != "preferences"} | {f".{name}" for name in inner}
+
+
+async def follow(page: Page, promise: Promise, write: Write) -> None:
+    """Ask for each level; what is promised then is checked at once where it can be."""
+    world = promise.device.world
+    try:
+        await write.saved("disk")
+        promise.on_disk = True
+        world.count("saved: disk")
+    except SaveError as error:
+        sound = page.mirrored is not None and not (page.leaving or page.process.dead)
+        # What a frozen page waits for comes too late.
+        sound = sound and page.process.awake_since < promise.moment
+        if sound and not promise.device.database_failed:
+            words = f"{page.name} has a database that works, and cannot promise disk: {error}"
+            world.broken(ViolationError(1, words))
+    if promise.user_id == GUEST:
+        return
+    try:
+        await write.saved("server")
+    except OperationRejectedError:
+        return
+    except AtihaError:
+        return
+    promise.on_server = True
+    world.count("saved: server")
+    world.watch.check_saved(promise)

@@ -1,0 +1,151 @@
+"""One run: a plan lived through from its beginning to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from atiha_web.errors import AtihaError
+from tests.simulation.ending import check_offline, settle
+from tests.simulation.faults import FAULTS
+from tests.simulation.motifs import MOTIFS
+from tests.simulation.oracle import check_end, check_pages
+from tests.simulation.people import PEOPLE
+from tests.simulation.plan import Plan, draw
+from tests.simulation.server import ServerCall
+from tests.simulation.tuning import tuned
+from tests.simulation.violations import ViolationError
+from tests.simulation.virtual_time import DeadlockError, VirtualTimeLoop
+from tests.simulation.world import World
+
+STEPS = PEOPLE | FAULTS | MOTIFS
+WEIGHTS = {kind: weight for kind, (_, weight) in STEPS.items()}
+
+
+@dataclass
+class Outcome:
+    """How a run ended: the invariant that broke, if any, and what had happened."""
+
+    plan: Plan
+    violation: ViolationError | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    operations: int = 0
+    story: list[str] = field(default_factory=list)
+    calls: list[ServerCall] = field(default_factory=list)
+    """What was asked of the server."""
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    return draw(seed, WEIGHTS)
+
+
+def run(plan: Plan, *, traced: bool = False) -> Outcome:
+    """Live through a plan."""
+    loop = VirtualTimeLoop()
+    asyncio.set_event_loop(loop)
+    worlds: list[World] = []
+    try:
+        with tuned(tight=plan.tight):
+            return loop.run_until_complete(_live(plan, worlds, traced=traced))
+    except DeadlockError as error:
+        [world] = worlds
+        loop.begin_anew()
+        loop.run_until_complete(world.close())
+        return _outcome(world, ViolationError(3, f"stuck for ever: {error}"))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _live(plan: Plan, worlds: list[World], *, traced: bool) -> Outcome:
+    world = World(plan, traced=traced)
+    worlds.append(world)
+    violation: ViolationError | None = None
+    with _listening(world):
+        try:
+            await _story(world)
+        except ViolationError as error:
+            violation = error
+        except Exception:  # noqa: BLE001 - whatever the engine raises breaks the run
+            violation = ViolationError(0, traceback.format_exc())
+        await world.close()
+    return _outcome(world, violation)
+
+
+def _outcome(world: World, violation: ViolationError | None) -> Outcome:
+    found = world.violation or violation
+    operations = len(world.ledger.promises)
+    return Outcome(world.plan, found, world.counts, operations, world.story, world.server.calls)
+
+
+async def _story(world: World) -> None:
+    for step in world.plan.steps:
+        what, _ = STEPS[step.kind]
+        await world.take(step, what)
+        world.check()
+        check_pages(world.pages)
+    await settle(world)
+    world.check()
+    check_end(world)
+    await check_offline(world)
+
+
+class _Errors(logging.Handler):
+    """Errors that the engine survives, and nobody named."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See ``Handler.emit``."""
+        if record.exc_info:
+            words = logging.Formatter().format(record)
+            self._world.broken(ViolationError(0, words))
+
+
+@contextmanager
+def _listening(world: World) -> Iterator[None]:
+    """What the engine logs as an error of its own breaks the run; all else is silent."""
+    logger, handler = logging.getLogger("atiha_web"), _Errors(world)
+    level, propagates = logger.level, logger.propagate
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.addHandler(handler)
+
+    def unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, AtihaError) or "destroyed" in context["message"]:
+            # What was asked for by a page that is gone by now.
+            return
+        words = "".join(traceback.format_exception(error)) if error else str(context)
+        world.broken(ViolationError(0, words))
+
+    asyncio.get_running_loop().set_exception_handler(unhandled)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagates
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Garbage is collected between runs, not within."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
