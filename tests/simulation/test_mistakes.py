@@ -1,0 +1,147 @@
+"""Mistakes planted in the shipped code: each must be caught within the seeds of every run.
+
+To add one is one line: its name, then where it is: the owner of a function, the function, the text
+to replace and the text to put there.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from atiha_web.backends.mirror import MirroredStorage
+from atiha_web.server import decisions, push, rows_memory
+from atiha_web.session import Session
+from atiha_web.sync import (
+    adoption,
+    base_store,
+    local_store,
+    reconciler,
+    recovery,
+)
+from atiha_web.sync.base_cycle import Cycle
+from atiha_web.sync.base_store import BaseStore
+from atiha_web.sync.clock import CorrectedClock
+from atiha_web.sync.cycle import SyncCycle
+from atiha_web.sync.engine import Engine
+from atiha_web.sync.guest import GuestAdoption
+from atiha_web.sync.journal import Names
+from atiha_web.sync.local_replica import LocalReplica
+from atiha_web.sync.local_store import LocalStore
+from atiha_web.sync.merge import PerField, ViewingSessions
+from atiha_web.sync.pages import Manifest
+from atiha_web.sync.reconciler import Reconciler
+from atiha_web.sync.replica import Base, Replica
+from atiha_web.sync.resolution import Merged
+from atiha_web.sync.scheduler import Scheduler
+from atiha_web.sync.tabs import TabFollower
+from tests.simulation.mistakes import (
+    SHARED_ARRAY,
+    Edit,
+    Mistake,
+    first_seed_that_sees,
+    mistake,
+    planted,
+)
+from tests.simulation.test_worlds import SEEDS
+
+# fmt: off
+# ruff: noqa: E501 - one line for each, however long
+MISTAKES = [
+    mistake("delete before acknowledge", (SyncCycle, "_exchange", "            answer = await", "            await local.settle([each.id for each in batch.operations], [])\n            answer = await")),
+    mistake("cursor by updated_at", (rows_memory._User, "changes", "row.version > cursor", "row.timestamp > max((each.timestamp for each in self.rows.values() if each.version <= cursor), default='')")),
+    mistake("no tombstone", (rows_memory._MemoryTransaction, "commit", "self._user.rows |= self._written", "self._user.rows = {name: row for name, row in {**self._user.rows, **self._written}.items() if row.data is not None}")),
+    mistake("no tombstone on the client", (Base, "put_changes", "            record = RecordKey(", "            if change.deleted and self.rows.pop(RecordKey(change.collection, change.key), None) is None:\n                continue\n            record = RecordKey(")),
+    mistake("retry dropped after 3", (Cycle, "_send", "            if outcome.kind is not", "            if attempt == tries:\n                await self._local.settle(list(self._carried), [])\n            if outcome.kind is not")),
+    mistake("base shown without pending", (Replica, "state", "if operations:", "if operations and row is None:")),
+    mistake("pending shown over newer base", (Merged, "apply", "if state is None else policy.merge(state, lifted)", "")),
+    mistake("acknowledged operation removed before base is stored", (Reconciler, "_apply", "            try:\n", "            await local.store.remove([each.id for each in operations if each.id in verdicts.acknowledged])\n            try:\n")),
+    mistake("late reply applied", (Reconciler, "_take_changes", "if asked != self.asked():", "if False:")),
+    mistake("clock uncorrected", (CorrectedClock, "measure", "self.offset_ms = offset", "pass")),
+    mistake("server re-stamps", (decisions, "_statement", "collection.policy, operation.timestamp", "collection.policy, hlc.shift(operation.timestamp, 1)")),
+    Mistake("journal as one shared array", SHARED_ARRAY),
+    mistake("view taken for truth", (adoption, "_is_our_row", "return isinstance(key, str) and", "return False and"), (LocalReplica, "_adopt_lists", "if base.epoch is not None or base.rows:", "if False:"), (LocalReplica, "_adopt_lists", "base.put(record, row)\n", "base.put(record, row, force=True)\n")),
+    mistake("mirror ignored", (MirroredStorage, "_recover", "stored, mirrored, now_ms", "stored, {}, now_ms")),
+    mistake("mirror replayed after drop", (recovery, "_is_over", "        return True\n", "        return False\n")),
+    mistake("user not in the key", (Names, "prefix", "quote(self.user_id, safe='')", "'user'")),
+    mistake("result ignored", (Reconciler, "_take_rows", "in verdicts.acknowledged.values()", "in ()")),
+    mistake("digest ignored", (Reconciler, "_take_changes", "differs = comparable and", "differs = False and")),
+    # Beyond the list that is asked for.
+    mistake("cursor one too far", (decisions, "reply", "page[-1].version if more", "page[-1].version + 1 if more")),
+    mistake("cursor one too far on the client", (Reconciler, "_take_changes", "reply.epoch, reply.cursor\n", "reply.epoch, reply.cursor + reply.more\n")),
+    mistake("the rest of the pages left out", (SyncCycle, "_exchange", "reply.more or reconciler.rebuilding", "reconciler.rebuilding")),
+    mistake("the mirror keeps what is gone", (MirroredStorage, "write", "if covers(key)}", "if covers(key) and text}")),
+    mistake("disk promised at once", (MirroredStorage, "flush", "range(2)", "range(0)"), (MirroredStorage, "flush", "self._mirror is None or self._confirmed < wanted:", "self._mirror is None:")),
+    mistake("server promised at once", (Engine, "wait_saved", "if name not in local.memory.pending:", "if True:")),
+    mistake("guest adopted twice", (GuestAdoption, "_adopt", "await store.give_up(operation.id for operation in pending)", "pass")),
+    mistake("guest adopted by nobody", (GuestAdoption, "_hand_over", "await store.append(", "(")),
+    mistake("quarantine dropped", (LocalStore, "put_in_quarantine", "await self._write_making_room(", "(")),
+    mistake("deleted rows in the digest", (Base, "_digest", "row is None or row.state.deleted", "row is None")),
+    mistake("reset loses what is pending", (Reconciler, "_take_changes", "            return 0, None\n        if asked", "            local.memory.remove(list(local.memory.pending))\n            return 0, None\n        if asked")),
+    mistake("fields lost on merge", (PerField, "merge", "stamps_a.keys() | stamps_b.keys()", "+stamps_b.keys() if False else set(stamps_b)")),
+    mistake("completed lost on merge", (ViewingSessions, "merge", "if loser.data.get(COMPLETED) and not", "if not loser.data.get(COMPLETED) and not")),
+    mistake("tombstone resurrected by a late row", (Base, "put", "and not force and", "and not force and not old.state.deleted and")),
+    mistake("asked to wait, for ever", (Scheduler, "_failed", "outcome.message, outcome.retry_after", "outcome.message, None")),
+    mistake("no way back from needs_auth", (Scheduler, "hurry", 'self._state == "upgrade_required"', 'self._state in ("upgrade_required", "needs_auth")')),
+    mistake("kept is discarded", (Session, "sign_out", 'if pending == "discard":', "if True:")),
+    mistake("held for ever", (SyncCycle, "_held_now", "until > now", "until > 0")),
+    mistake("effect twice", (decisions, "_number", "if old is not None and old.state == new:", "if False:")),
+    mistake("no operation is too far ahead", (decisions, "validate", "if hlc.milliseconds(operation.timestamp) >", "if False and hlc.milliseconds(operation.timestamp) >")),
+    mistake("epoch ignored", (decisions, "must_reset", "epoch != state.epoch or", "")),
+    mistake("coalesced too much", (Merged, "covers", "policy.merge(policy.lift(older.timestamp, older.data), state) == state", "True")),
+    mistake("journal not read again under the lock", (Cycle, "run", "await self._reconciler.catch_up()", "pass")),
+    mistake("other tabs' removals ignored", (TabFollower, "_take_over_operation", "gone = self._local.gone(operation_id)", "gone = None")),
+    mistake("one bad operation blocks the others", (SyncCycle, "_divide", "if len(batch) > 1:", "if len(batch) > 10_000:"), (SyncCycle, "_divide", "if not outcome.ours:", "if len(batch) > 1:\n            return False\n        if not outcome.ours:")),
+    mistake("views left behind at sign-out", (Session, "sign_out", "await current.engine.local.remove_views()", "pass")),
+    mistake("a guest sends", (GuestAdoption, "_live", "operation.timestamp > ended", "True")),
+    mistake("REST rows without a version", (push, "_state", "await transaction.write(pushed.rows, pushed.state)", "await transaction.write(pushed.rows, transaction.state)")),
+    # Long work in parts.
+    mistake("the last part of a reply left out", (reconciler, "in_turns", "        part = list(islice(remaining, size))\n        if part:", "        part = list(islice(remaining, size))\n        if len(part) < size:\n            return\n        if part:")),
+    mistake("the last pages left out", (base_store, "in_turns", "        part = list(islice(remaining, size))\n        if part:", "        part = list(islice(remaining, size))\n        if len(part) < size:\n            return\n        if part:")),
+    mistake("the first part of the journal only", (local_store, "in_turns", "    while part:", "    if part:")),
+    mistake("manifest before its pages", (BaseStore, "_write_in_turns", "        async for some", "        await self._storage.write({self._names.manifest: manifest})\n        stored = manifest\n        async for some")),
+    mistake("others write between the parts of a reply", (Reconciler, "_apply", "async with local.mutex:", "if True:"), (Engine, "write", "async with local.mutex:", "if True:")),
+    # What one operation takes the place of.
+    mistake("what a refused write replaced is gone", (LocalReplica, "_append", "if whole.earlier:", "if False:")),
+    mistake("what a refused write replaced comes back nowhere", (LocalReplica, "settle", "await self._bring_back(operation)", "pass")),
+    mistake("replaced means saved", (Engine, "wait_saved", "local.successor(operation.id)", "operation.id")),
+    # Tabs.
+    mistake("other tabs' writes unheard", (TabFollower, "_take_over_operation", "memory.add(operation)", "pass")),
+    mistake("other tabs' base unheard", (TabFollower, "_take_over", "await local.reload_base()", "pass")),
+    mistake("a clear unheard", (TabFollower, "_take_over", "await local.restore()", "pass")),
+    mistake("a sign-out in another tab unheard", (Session, "_on_storage", "self._spawn(self._follow_session())", "pass")),
+    # Base.
+    mistake("pending forgotten as base is swapped", (Replica, "swap_base", "self.refresh(self._by_record)", "pass")),
+    mistake("a stale row taken for newer", (Base, "put", "row.version <= old.version", "row.version < old.version - 1")),
+    mistake("a base that is incomplete counts as complete", (Manifest, "without_oldest", "Manifest(None, 0, EMPTY,", "Manifest(self.epoch, self.cursor, self.digest,")),
+    mistake("no way back from too little room", (BaseStore, "write_back", "not await self._room.is_there()", "True")),
+]
+# fmt: on
+
+
+def see(name: str) -> tuple[int, int] | None:
+    """In another process: the first seed that catches the mistake of this name."""
+    [wrong] = [each for each in MISTAKES if each.name == name]
+    return first_seed_that_sees(wrong, SEEDS)
+
+
+@pytest.mark.timeout(0)
+def test_every_planted_mistake_is_caught() -> None:
+    names = [each.name for each in MISTAKES]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        found = dict(zip(names, pool.map(see, names), strict=True))
+    assert [name for name, seed in found.items() if seed is None] == []
+
+
+def test_a_mistake_that_no_longer_fits_the_code_is_told() -> None:
+    stale = Mistake("stale", (Edit(Base, "put", "no such text", ""),))
+    with pytest.raises(LookupError, match="put has 0 times"), planted(stale):
+        pass
+
+
+def test_a_mistake_is_taken_back() -> None:
+    before = Merged.apply
+    with planted(mistake("", (Merged, "apply", "if state is None", "if True"))):
+        assert Merged.apply is not before
+    assert Merged.apply is before
