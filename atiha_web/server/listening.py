@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import sys
@@ -34,6 +35,8 @@ def serve(
     Raises:
         ServerError: the address is taken, or the app did not start.
     """
+    # The package itself prints nothing; what a server logs is for who started it.
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     listener = _listen(host, port)
     url = f"http://{host}:{listener.getsockname()[1]}"
     frank = _FrankApp(app)

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
 
-from tests.server.fixtures import PASSWORD
+from atiha_web.server import EmbeddedPostgres
+from tests.server.fixtures import FAST, PASSWORD
 
 COMMAND = [sys.executable, "-m", "atiha_web.server.cli"]
 
@@ -32,10 +34,12 @@ def call(*arguments: str, environment: dict[str, str] | None = None) -> tuple[in
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running `serve` and its URL, as it tells it."""
+def serving(
+    *arguments: str, log: IO[str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running `serve` and its URL, as it tells it; its standard error goes to `log`."""
     command = [*COMMAND, "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
         try:
             assert process.stdout is not None
             found = re.fullmatch(r"ready: (http://127\.0\.0\.1:\d+)\n", process.stdout.readline())
@@ -57,6 +61,18 @@ def test_serve_keeps_what_it_was_told_and_stops_in_order(
         assert process.wait(30) == 0
     with serving(*data) as (_, url):
         assert httpx.post(f"{url}/api/sessions", json=account, timeout=30).status_code == 200
+
+
+def test_an_outage_of_the_database_is_told_on_standard_error(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        EmbeddedPostgres(tmp_path / "postgres", FAST) as postgres,
+        log.open("w") as file,
+        serving("--database-url", postgres.url, log=file) as (_, url),
+    ):
+        postgres.stop()
+        assert httpx.get(f"{url}/readyz", timeout=30).status_code == 503
+    assert "WARNING: the database does not answer" in log.read_text()
 
 
 def test_another_database_is_used_from_the_environment(database_url: str, tmp_path: Path) -> None:
