@@ -49,7 +49,7 @@ async def _download(lab: Lab) -> Figure:
     sizes = {}
     async with httpx.AsyncClient(transport=transport, base_url="http://demo.test") as http:
         for path in paths:
-            headers = {"accept-encoding": "gzip"}
+            headers = {"accept-encoding": "gzip, br"}
             async with http.stream("GET", path, headers=headers) as reply:
                 reply.raise_for_status()
                 sizes[path] = sum([len(chunk) async for chunk in reply.aiter_raw()])

@@ -2,26 +2,36 @@
 
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 
+import brotli
 import httpx
 import pytest
 
 from demo.static_files import StaticFiles
 
 WASM = b"\0asm" + bytes(4096)
+OUR_WHEEL = b"def function(): pass\n" * 99
+THEIR_WHEEL = gzip.compress(random.Random(1).randbytes(999), mtime=0)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A small site in the form that `demo.assets` builds."""
-    names = ["pyodide/pyodide.mjs", "pyodide/pyodide.asm.wasm", "vendor/pico.min.css"]
-    for name in names:
+    contents = {
+        "pyodide/pyodide.mjs": b"/* small */",
+        "pyodide/pyodide.asm.wasm": WASM,
+        "pyodide/ours.whl": OUR_WHEEL,
+        "pyodide/theirs.whl": THEIR_WHEEL,
+        "vendor/pico.min.css": b"/* small */",
+    }
+    for name, content in contents.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(WASM if name.endswith("wasm") else b"/* small */")
-    files = {name: {"bytes": (tmp_path / name).stat().st_size} for name in names}
-    manifest = {"build": "b1", "files": files, "boot": names[:2]}
+        (tmp_path / name).write_bytes(content)
+    files = {name: {"bytes": len(content)} for name, content in contents.items()}
+    manifest = {"build": "b1", "files": files, "boot": list(files)[:2]}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     return tmp_path
 
@@ -73,6 +83,26 @@ async def test_large_files_travel_compressed(browser: httpx.AsyncClient) -> None
         raw = b"".join([part async for part in reply.aiter_raw()])
     assert reply.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(raw) == WASM
+
+
+@pytest.mark.parametrize(
+    ("understood", "coding"),
+    [("gzip, deflate, br, zstd", "br"), ("gzip", "gzip"), ("identity", None), ("abr", None)],
+)
+async def test_our_own_wheel_travels_as_small_as_is_understood(
+    browser: httpx.AsyncClient, understood: str, coding: str | None
+) -> None:
+    headers = {"Accept-Encoding": understood}
+    async with browser.stream("GET", "/pyodide/ours.whl", headers=headers) as reply:
+        raw = b"".join([part async for part in reply.aiter_raw()])
+    assert reply.headers.get("Content-Encoding") == coding
+    decoded = {"br": brotli.decompress, "gzip": gzip.decompress}.get(coding or "", bytes)(raw)
+    assert decoded == OUR_WHEEL
+
+
+async def test_what_is_compressed_by_itself_travels_as_it_is(browser: httpx.AsyncClient) -> None:
+    reply = await browser.get("/pyodide/theirs.whl")
+    assert (reply.headers.get("Content-Encoding"), reply.content) == (None, THEIR_WHEEL)
 
 
 async def test_what_did_not_change_is_not_sent_again(browser: httpx.AsyncClient) -> None:
