@@ -110,7 +110,7 @@ async def test_what_goes_wrong_in_the_background_is_logged_and_in_no_output(
     await syncs(device, 3)
     assert await notebook.outputs.all_inner_texts() == shown
     await notebook.run(LISTEN)
-    await syncs(device, 2)
+    await syncs(device, 1)
     told = await notebook.run(TELL)
     await notebook.run("await client.close()")
     await device.unroute("**/sync")
