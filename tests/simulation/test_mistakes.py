@@ -19,6 +19,7 @@ from atiha_web.sync import (
     local_store,
     reconciler,
     recovery,
+    results,
 )
 from atiha_web.sync.base_cycle import Cycle
 from atiha_web.sync.base_store import BaseStore
@@ -35,6 +36,7 @@ from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Base, Replica
 from atiha_web.sync.resolution import Merged
 from atiha_web.sync.scheduler import Scheduler
+from atiha_web.sync.stored_views import StoredViews
 from atiha_web.sync.tabs import TabFollower
 from tests.simulation.mistakes import (
     SHARED_ARRAY,
@@ -116,6 +118,27 @@ MISTAKES = [
     mistake("a stale row taken for newer", (Base, "put", "row.version <= old.version", "row.version < old.version - 1")),
     mistake("a base that is incomplete counts as complete", (Manifest, "without_oldest", "Manifest(None, 0, EMPTY,", "Manifest(self.epoch, self.cursor, self.digest,")),
     mistake("no way back from too little room", (BaseStore, "write_back", "not await self._room.is_there()", "True")),
+    # The cycle, its timing, what others read of it, and the server.
+    mistake("what storage lacks is not put there", (MirroredStorage, "_recover", "await self._storage.write(recovery.storage)", "pass")),
+    mistake("sign-out forgotten at the next start", (Session, "sign_out", "await self._stored.forget()", "pass")),
+    mistake("a guest's profile under the guest's key", (GuestAdoption, "_restated", "if single else operation", "if False else operation")),
+    mistake("nothing sent as a page is hidden", (SyncCycle, "parting_request", "if not batch.operations:", "if True:")),
+    mistake("the server's wish ignored", (Scheduler, "_until_next", "if poll_after is None or not poll_after > 0:", "if True:")),
+    mistake("no timer after a success", (Scheduler, "_succeeded", "self._due = self._now() + self._until_next(report.poll_after)", "self._due = None")),
+    mistake("writes wait for the timer", (Scheduler, "poke", 'if not (self._state == "idle" or self._partly):', "if True:")),
+    mistake("looked at, and nothing happens", (Scheduler, "_on_signal", 'in ("online", "visible")', 'in ("online",)')),
+    mistake("conflicts told of nobody", (Reconciler, "_note_conflicts", "if row.state.timestamp != operation.timestamp:", "if False:")),
+    mistake("conflicts where there are none", (Reconciler, "_note_conflicts", "for name in verdicts.superseded:", "for name in verdicts.acknowledged:"), (Reconciler, "_note_conflicts", "if row.state.timestamp != operation.timestamp:", "if True:")),
+    mistake("a lock kept by who failed", (Cycle, "run", "            await self._exchange_all(tally)\n", "            try:\n                await self._exchange_all(tally)\n            except CycleFailedError:\n                await asyncio.sleep(10_000)\n")),
+    mistake("held for good", (SyncCycle, "_hold", "time() + HOLD_SECONDS", "time() + 1e9")),
+    mistake("an older server's refusal is final", (results, "_judge", "result.code in _SERVER_IS_OLDER", "False")),
+    mistake("a view that is rendered once", (StoredViews, "changes", 'if self._written.get(key, "") != text', "if key not in self._written")),
+    mistake("the last of several statements of a record counts alone", (decisions, "_merge", "current = merged.get(record)", "current = None")),
+    mistake("only one change of a push is numbered", (decisions, "_number", "        counter += 1\n", "        counter = state.counter + 1\n")),
+    mistake("a deletion stays in the digest", (decisions, "_number", "if old is not None and old.data is not None:", "if old is not None and old.data is not None and new.data is not None:")),
+    mistake("the sender is never told of a merge", (decisions, "_result", "record=None if told else", "record=None if True else")),
+    mistake("superseded means applied", (decisions, "_result", '"applied" if own or effective else "superseded"', '"applied"')),
+    mistake("one refusal ends the push", (decisions, "push", "    merged: dict[RecordKey, State] = {}\n", "    merged: dict[RecordKey, State] = {}\n    verdicts = [v if isinstance(v, Result) or not any(isinstance(w, Result) for w in verdicts) else Result(id=v.operation.id, status='rejected', code='invalid') for v in verdicts]\n")),
 ]
 # fmt: on
 
