@@ -329,6 +329,8 @@ def rendered(page: Page, name: str) -> Any:
     """What other pages should be able to read of a collection."""
     assert page.synchronizer is not None
     view, collection = page.synchronizer.engine.view(name), CLIENT[name]
+    entries = page.synchronizer.engine.entries(name)
+    require(entries.keys() == view.keys(), 5, "%s: %s reads as %s", page.name, name, entries)
     newest = islice(view.items(), stored_views.MAX_ENTRIES)
     rows = [collection.row(page.synchronizer.user_id, key, state) for key, state in newest]
     told = json.loads(json.dumps(rows))

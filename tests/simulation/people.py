@@ -129,7 +129,7 @@ async def state(world: World, page: Page, what: Content, dice: Random) -> None:
         device.died_writing = True
         return
     await accepted(world, page, done, user_id, dice)
-    shown = key in synchronizer.engine.view(collection)
+    shown = key in synchronizer.engine.view(collection) and done.record is not None
     require(shown == (data is not None), 5, "%s does not show %s", page.name, done.operation)
     # Two pages write in the same millisecond only if a person has four hands.
     await asyncio.sleep(0.005 if device.spec.latency is None else 0.05)

@@ -127,14 +127,23 @@ class Watch:
         account = self.accounts[user_id]
         state, rows = self._world.server.rows.now(user_id)
         touched: set[RecordKey] = set()
+        effective: set[str] = set()
         require(len(request.operations) == len(reply.results), 6, "results are missing")
         for raw, result in zip(request.operations, reply.results, strict=True):
             self._check_verdict(user_id, raw, result, account)
             if result.status in ("applied", "superseded"):
+                record = RecordKey(raw["collection"], raw["key"])
+                before = account.held(record)
                 touched.add(self._take(user_id, raw, account))
+                if not _same(before, account.held(record)):
+                    effective.add(result.id)
         for raw, result in zip(request.operations, reply.results, strict=True):
             if result.status in ("applied", "superseded"):
                 self._check_result(raw, result, rows)
+                stands = stated(raw["collection"], raw["timestamp"], raw.get("data"))
+                own = _same(stands, account.held(RecordKey(raw["collection"], raw["key"])))
+                due = "applied" if own or result.id in effective else "superseded"
+                require(result.status == due, 5, "%s was %s, told %s", raw, due, result.status)
         self._check_rows(account, rows, touched, exchange.counter)
         self._check_changes(exchange, rows, account)
         account.rows = dict(rows)
