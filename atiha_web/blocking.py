@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from functools import wraps
+from functools import cached_property, wraps
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -261,13 +261,26 @@ class Client(_Blocking[asynchronous.Client]):
     def __init__(self, inner: asynchronous.Client, runner: Runner) -> None:
         super().__init__(inner, runner, inner)
         self._closed = False
-        self.registry: Registry = inner.registry
-        self.service = SyncService(inner.service, runner, inner)
+
+    @property
+    def registry(self) -> Registry:
+        """The declared collections."""
+        return self._inner.registry
+
+    @cached_property
+    def service(self) -> SyncService:
         """Values, operations and periodic syncs by cache key, as in the seed."""
-        self.profiles = UserProfileService(inner.profiles, runner, inner)
+        return SyncService(self._inner.service, self._runner, self._inner)
+
+    @cached_property
+    def profiles(self) -> UserProfileService:
         """History, watchlist, favorites and ratings of the signed-in user."""
-        self.users = UserDatabase(inner.users, runner, inner)
+        return UserProfileService(self._inner.profiles, self._runner, self._inner)
+
+    @cached_property
+    def users(self) -> UserDatabase:
         """Accounts: register, log in, log out, change, delete."""
+        return UserDatabase(self._inner.users, self._runner, self._inner)
 
     def __repr__(self) -> str:
         return "<Client, closed>" if self._closed else self._read(self._inner.__repr__)

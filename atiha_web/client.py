@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from types import TracebackType
-from typing import Any, Self
-
-from pydantic import BaseModel
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 from atiha_web.backends.base import Backend
-from atiha_web.collections import Registry
 from atiha_web.errors import (
     ClosedError,
     NotSignedInError,
 )
-from atiha_web.progress import OnProgress, followed, shown_bar
-from atiha_web.services.account_cache import AccountCache
-from atiha_web.services.user_database import UserDatabase
-from atiha_web.services.user_profile import UserProfileService
 from atiha_web.session import Session
-from atiha_web.sync.engine import Write
-from atiha_web.sync.export import exported
-from atiha_web.sync.journal import GUEST
-from atiha_web.sync.reconciler import Conflict
-from atiha_web.sync.replica import Quarantined
-from atiha_web.sync.service import SyncService
+from atiha_web.sync.names import GUEST
 from atiha_web.sync.status import Status, SyncReport
-from atiha_web.sync.synchronizer import Synchronizer
+
+# What not everybody uses is imported on use: it would make up most of a start.
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pydantic import BaseModel
+
+    from atiha_web.collections import Registry
+    from atiha_web.progress import OnProgress
+    from atiha_web.services.user_database import UserDatabase
+    from atiha_web.services.user_profile import UserProfileService
+    from atiha_web.sync.engine import Write
+    from atiha_web.sync.reconciler import Conflict
+    from atiha_web.sync.replica import Quarantined
+    from atiha_web.sync.service import SyncService
+    from atiha_web.sync.synchronizer import Synchronizer
 
 
-class CollectionReader(Mapping[str, BaseModel]):
+class CollectionReader(Mapping[str, "BaseModel"]):
     """One collection of the signed-in user, or the guest, by key, newest first.
 
     Raises:
@@ -60,29 +63,57 @@ class Client:
     def __init__(
         self,
         backend: Backend,
-        registry: Registry,
+        registry: Callable[[], Registry],
         base_url: str,
         session: Session,
     ) -> None:
-        self.registry = registry
+        self._registry = registry
+        self._base_url = base_url
         self._backend = backend
         self._session = session
         self._closed = False
-        self.service = SyncService(
-            backend, registry, base_url, headers=session.headers, current=lambda: session.signed_in
-        )
+
+    @property
+    def registry(self) -> Registry:
+        """The declared collections."""
+        return self._registry()
+
+    @cached_property
+    def service(self) -> SyncService:
         """Values, operations and periodic syncs by cache key, as in the seed."""
-        self.profiles = UserProfileService(lambda: session.current)
+        from atiha_web.sync.service import SyncService  # noqa: PLC0415 - see above
+
+        session = self._session
+        return SyncService(
+            self._backend,
+            self.registry,
+            self._base_url,
+            headers=session.headers,
+            current=lambda: session.signed_in,
+        )
+
+    @cached_property
+    def profiles(self) -> UserProfileService:
         """History, watchlist, favorites and ratings of the signed-in user."""
-        self.users = UserDatabase(
+        from atiha_web.services.user_profile import UserProfileService  # noqa: PLC0415 - see above
+
+        return UserProfileService(lambda: self._session.current)
+
+    @cached_property
+    def users(self) -> UserDatabase:
+        """Accounts: register, log in, log out, change, delete."""
+        from atiha_web.services.account_cache import AccountCache  # noqa: PLC0415 - see above
+        from atiha_web.services.user_database import UserDatabase  # noqa: PLC0415 - see above
+
+        session = self._session
+        return UserDatabase(
             session.api,
             sign_in=session.sign_in,
             sign_out=session.sign_out,
             pending=session.drain,
             current=lambda: session.signed_in,
-            cache=AccountCache(backend.storage),
+            cache=AccountCache(self._backend.storage),
         )
-        """Accounts: register, log in, log out, change, delete."""
 
     # -- how it looks ----------------------------------------------------------------------
 
@@ -217,6 +248,8 @@ class Client:
         """
         if progress is False:
             return await self.signed_in.sync()
+        from atiha_web.progress import followed, shown_bar  # noqa: PLC0415 - see above
+
         with shown_bar() if progress is True else nullcontext(progress) as tell:
             return await followed(self.signed_in, tell)
 
@@ -253,6 +286,8 @@ class Client:
         Raises:
             NotSignedInError: nobody is signed in.
         """
+        from atiha_web.sync.export import exported  # noqa: PLC0415 - see above
+
         local = self.opened.engine.local
         return {**exported(local.memory, local.user_id), "problems": list(local.problems)}
 
@@ -287,7 +322,8 @@ class Client:
         """Stop syncing and release everything; what is pending stays stored. Idempotent."""
         if self._closed:
             return
-        await self.service.close()
+        if "service" in vars(self):
+            await self.service.close()
         await self._session.close()
         self._closed = True
         await self._backend.transport.close()

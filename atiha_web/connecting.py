@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from atiha_web.backends.auto import StorageChoice, choose_backend
 from atiha_web.backends.base import Backend
 from atiha_web.client import Client
-from atiha_web.collections import BUILT_IN, Collection, Registry
 from atiha_web.errors import InvalidDataError
 from atiha_web.session import Session
-from atiha_web.sync.calls import UpdateMethod
-from atiha_web.sync.operation import is_user_id
+from atiha_web.sync.names import is_user_id
 from atiha_web.sync.protocols import Protocol, ProtocolName
-from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
+
+if TYPE_CHECKING:
+    from atiha_web.collections import Collection, Registry
+    from atiha_web.sync.calls import UpdateMethod
+    from atiha_web.sync.reconciler import Conflict
 
 ChooseBackend = Callable[..., Awaitable[Backend]]
 """As ``choose_backend``."""
@@ -91,10 +94,19 @@ def connect(  # noqa: PLR0913 - the front door; all but the first are keywords
         StorageUnavailableError: local storage cannot be used here.
         PlatformError: this platform is not supported, or lacks something.
     """
+    declared = tuple(collections)
+
+    @cache
+    def registry() -> Registry:
+        # Imported on use: until somebody signs in, nobody asks for it.
+        from atiha_web.collections import BUILT_IN, Registry  # noqa: PLC0415
+
+        return Registry([*BUILT_IN, *declared])
 
     async def opened(choose: ChooseBackend) -> Client:
         _check(base_url, user_id, interval)
-        registry = Registry([*BUILT_IN, *collections])
+        if declared:
+            registry()  # What is wrong with them is said now.
         used = backend or await choose(
             storage=storage, base_url=base_url, bridge_url=bridge_url, mirror=MIRRORED
         )

@@ -23,6 +23,8 @@ class AtihaModel(BaseModel):
         extra="allow",
         allow_inf_nan=False,
         validate_default=False,
+        # Each is built when it is first used: no start waits for all of them.
+        defer_build=True,
     )
 
 

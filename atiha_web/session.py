@@ -7,37 +7,41 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atiha_web.backends.base import Backend, StorageChange
-from atiha_web.collections import Registry
 from atiha_web.errors import SaveError, StorageError
-from atiha_web.services.user_database import AccountApi, Pending
+from atiha_web.loading import load_in_turns
 from atiha_web.sign_outs import SignOuts
-from atiha_web.sync.adoption import remove_our_items
-from atiha_web.sync.guest import GuestAdoption, GuestProtocol
 from atiha_web.sync.hub import Hub
-from atiha_web.sync.journal import GUEST, SESSION_KEY
-from atiha_web.sync.outcomes import backoff
+from atiha_web.sync.names import GUEST, QUEUE_KEY, SESSION_KEY
 from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.protocols import Protocol
-from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.signed_in import SignedIn, session_user
 from atiha_web.sync.status import Status
-from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.sync.usage import StorageUsage
+
+if TYPE_CHECKING:
+    from atiha_web.collections import Registry
+    from atiha_web.services.user_database import AccountApi, Pending
+    from atiha_web.sync.reconciler import Conflict
+    from atiha_web.sync.synchronizer import Synchronizer
 
 logger = logging.getLogger("atiha_web")
 
 
 class Session:
-    """Opens, switches and closes one user's data, in step with all tabs of this device."""
+    """Opens, switches and closes one user's data, in step with all tabs of this device.
+
+    What that needs is imported on use: a start on which nobody is signed in does without.
+    """
 
     def __init__(
         self,
         backend: Backend,
-        registry: Registry,
+        registry: Callable[[], Registry],
         base_url: str,
         *,
         interval: float,
@@ -71,7 +75,11 @@ class Session:
         self._unlisten = backend.environment.subscribe(self._on_signal)
         self._persistence = Persistence(backend)
         self._usage = StorageUsage(backend)
-        self.api = self._account_api(self.headers)
+
+    @cached_property
+    def api(self) -> AccountApi:
+        """The account routes, asked by whoever is signed in."""
+        return self._account_api(self.headers)
 
     @property
     def signed_in(self) -> Synchronizer | None:
@@ -108,6 +116,7 @@ class Session:
             await self._switch(user_id or await self._stored.user())
         if self.signed_in is None and self._background:
             self._tell_of_sign_outs()
+            self._spawn(load_in_turns())
 
     async def sign_in(self, user_id: str, token: str | None) -> None:
         """Remember who is signed in on this device, and open their data."""
@@ -156,7 +165,7 @@ class Session:
         adopted = await self._adopt_guest(user_id)
         if user_id is None:
             # A killed browser may have brought it back.
-            await remove_our_items(self._backend.storage)
+            await self._clean_queue()
         if user_id is not None:
             await self._open(user_id, self._protocol)
             if not adopted and self.current is not None:
@@ -165,19 +174,31 @@ class Session:
                     "it is tried again at the next start"
                 )
         elif self._guest and adopted:
+            from atiha_web.sync.guest import GuestProtocol  # noqa: PLC0415 - see above
+
             await self._open(GUEST, GuestProtocol(self._protocol.name))
         self.statuses.notify()
+
+    async def _clean_queue(self) -> None:
+        if await self._backend.storage.read([QUEUE_KEY]) != [None]:
+            from atiha_web.sync.adoption import remove_our_items  # noqa: PLC0415 - see above
+
+            await remove_our_items(self._backend.storage)
 
     async def _adopt_guest(self, user_id: str | None) -> bool:
         if not self._guest:
             return True
+        from atiha_web.sync.guest import GuestAdoption  # noqa: PLC0415 - see above
+
         resolution = self._protocol.resolution
-        return await GuestAdoption(self._backend, self._registry, resolution).run(user_id)
+        return await GuestAdoption(self._backend, self._registry(), resolution).run(user_id)
 
     async def _open(self, user_id: str, protocol: Protocol) -> None:
+        from atiha_web.sync.synchronizer import Synchronizer  # noqa: PLC0415 - see above
+
         synchronizer = Synchronizer(
             self._backend,
-            self._registry,
+            self._registry(),
             user_id,
             base_url=self._base_url,
             headers=self.headers,
@@ -268,6 +289,8 @@ class Session:
                     await self._sign_outs.recall()
                 if await self._sign_outs.tell() or not self._background:
                     return
+            from atiha_web.sync.outcomes import backoff  # noqa: PLC0415 - see above
+
             await asyncio.sleep(backoff(failures, self._backend.random()))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -284,6 +307,8 @@ class Session:
             logger.error("work in the background failed", exc_info=error)
 
     def _account_api(self, headers: Callable[[], dict[str, str]]) -> AccountApi:
+        from atiha_web.services.user_database import AccountApi  # noqa: PLC0415 - see above
+
         ours = self._protocol.name == "sync"
         return AccountApi(self._backend.transport, self._base_url, headers, ours=ours)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from atiha_web.errors import ProblemError, TransportError
-from atiha_web.services.user_database import AccountApi
 from atiha_web.sync.signed_in import SignedIn
+
+if TYPE_CHECKING:
+    from atiha_web.services.user_database import AccountApi
 
 logger = logging.getLogger("atiha_web")
 

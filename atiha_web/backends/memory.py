@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -157,7 +157,7 @@ def system_clock() -> int:
 
 def random_hex(digits: int) -> str:
     """That many random lower-case hex digits, from the system's source."""
-    return secrets.token_hex((digits + 1) // 2)[:digits]
+    return os.urandom((digits + 1) // 2).hex()[:digits]
 
 
 def memory_backend(transport: Transport, origin: MemoryOrigin | None = None) -> Backend:

@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 
 from atiha_web.errors import InvalidDataError
 from atiha_web.server.rows import BusyError, UnknownUserError
-from atiha_web.sync.protocol import HEADER, PROTOCOL
+from atiha_web.sync.outcomes import HEADER
+from atiha_web.sync.protocol import PROTOCOL
 
 logger = logging.getLogger(__name__)
 

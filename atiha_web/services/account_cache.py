@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from atiha_web.backends.base import Storage
 from atiha_web.models import UserAccount
-from atiha_web.sync.journal import Names
+from atiha_web.sync.names import Names
 from atiha_web.sync.operation import dump_json
 from atiha_web.sync.view_store import write_views
 

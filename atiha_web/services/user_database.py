@@ -21,8 +21,7 @@ from atiha_web.errors import (
 )
 from atiha_web.models import User, UserAccount
 from atiha_web.services.account_cache import AccountCache
-from atiha_web.sync.outcomes import problem
-from atiha_web.sync.protocol import HEADER
+from atiha_web.sync.outcomes import HEADER, problem
 from atiha_web.sync.rest_outcomes import is_elsewhere
 from atiha_web.sync.synchronizer import Synchronizer
 

@@ -16,7 +16,7 @@ from atiha_web.models import (
     WatchlistEntry,
 )
 from atiha_web.sync.engine import Write
-from atiha_web.sync.journal import GUEST
+from atiha_web.sync.names import GUEST
 from atiha_web.sync.synchronizer import Synchronizer
 
 

@@ -19,15 +19,15 @@ from atiha_web.collections import Collection, Registry
 from atiha_web.errors import InvalidDataError, StorageFullError
 from atiha_web.sync import hlc
 from atiha_web.sync.calls import check_endpoint, collection_at, stated_data, user_of
-from atiha_web.sync.journal import ASIDE, QUEUE_KEY, Names, cache_key, encode_operation
+from atiha_web.sync.journal import encode_operation
 from atiha_web.sync.local_store import LocalStore
+from atiha_web.sync.names import ASIDE, QUEUE_KEY, Names, cache_key, is_user_id
 from atiha_web.sync.operation import (
     Call,
     Operation,
     OperationType,
     RecordKey,
     is_operation_id,
-    is_user_id,
     record_id,
 )
 from atiha_web.sync.replica import Replica, Row

@@ -12,7 +12,7 @@ from operator import attrgetter, itemgetter
 
 from atiha_web.backends.base import Storage
 from atiha_web.errors import StorageFullError
-from atiha_web.sync.journal import Names
+from atiha_web.sync.names import Names
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.pages import (
     Manifest,

@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from atiha_web.collections import FILLED_IN, Collection, Registry
 from atiha_web.errors import InvalidDataError, WrongUserError
 from atiha_web.sync.merge import SESSION, ViewingSessions
+from atiha_web.sync.names import is_user_id
 from atiha_web.sync.operation import (
     MAX_KEY_LENGTH,
     Call,
     Operation,
     OperationType,
     dump_json,
-    is_user_id,
 )
 
 UpdateMethod = Literal["PATCH", "PUT"]

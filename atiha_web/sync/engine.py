@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from atiha_web.backends.base import Backend, Level
 from atiha_web.collections import Registry
 from atiha_web.errors import ClosedError, InvalidDataError, OperationRejectedError, SaveError
-from atiha_web.sync.journal import GUEST
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.merge import State
+from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import Call, Operation, OperationType
 from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Quarantined

@@ -15,9 +15,9 @@ from atiha_web.collections import Registry
 from atiha_web.errors import StorageFullError
 from atiha_web.sync import hlc
 from atiha_web.sync.base_cycle import LOCK_WAIT, Cycle, CycleFailedError, Link, Tally
-from atiha_web.sync.journal import GUEST, HEIR_KEY, Names
 from atiha_web.sync.local_store import LocalStore
-from atiha_web.sync.operation import Operation, is_user_id
+from atiha_web.sync.names import GUEST, HEIR_KEY, Names, is_user_id
+from atiha_web.sync.operation import Operation
 from atiha_web.sync.outcomes import Kind, Outcome
 from atiha_web.sync.protocols import Protocol
 from atiha_web.sync.replica import Base, Replica

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from atiha_web.backends.base import Storage
-from atiha_web.sync.journal import LAST_SYNC_KEY
+from atiha_web.sync.names import LAST_SYNC_KEY
 from atiha_web.sync.operation import dump_json
 from atiha_web.sync.view_store import write_views
 

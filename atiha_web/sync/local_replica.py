@@ -20,9 +20,9 @@ from atiha_web.sync.adoption import QueueAdoption, read_lists
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.events import KEPT, Event, EventKind
 from atiha_web.sync.hub import Feed, Hub
-from atiha_web.sync.journal import GUEST, SESSION_KEY, Names
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened
+from atiha_web.sync.names import GUEST, SESSION_KEY, Names
 from atiha_web.sync.operation import Operation, RecordKey, in_place_of
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution

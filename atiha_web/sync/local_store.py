@@ -12,12 +12,12 @@ from atiha_web.backends.base import Storage
 from atiha_web.errors import InvalidDataError, SaveError, StorageFullError
 from atiha_web.sync.base_store import ERASED, BaseStore, OpenedBase
 from atiha_web.sync.journal import (
-    Names,
     decode_operation,
     decode_quarantined,
     encode_operation,
     encode_quarantined,
 )
+from atiha_web.sync.names import Names
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.replica import Base, Quarantined
 from atiha_web.sync.room import Room

@@ -18,7 +18,6 @@ MAX_OPERATION_BYTES = 32 * 1024
 MAX_KEY_LENGTH = 256
 MAX_DEPTH = 32
 
-_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OPERATION_ID = re.compile(r"[0-9a-f]{12}-[0-9]{1,16}")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _NAMESPACE = bytes.fromhex("6f2d6c7e0b7e5b539d436f3b1f0c8a11")
@@ -94,11 +93,6 @@ def in_place_of(operation: Operation, covered: Iterable[Operation]) -> Operation
     in_order = sorted(known.values(), key=lambda each: (each.timestamp, each.id))
     ends = in_order if len(in_order) == 1 else [in_order[0], in_order[-1]]
     return replace(operation, earlier=tuple(replace(each, earlier=()) for each in ends))
-
-
-def is_user_id(text: object) -> bool:
-    """Whether ``text`` may name a user: 1 to 64 of letters, digits, ``_`` and ``-``."""
-    return isinstance(text, str) and _USER_ID.fullmatch(text) is not None
 
 
 def is_operation_id(text: object) -> bool:

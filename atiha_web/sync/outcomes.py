@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from atiha_web.backends.base import Response
-from atiha_web.sync.protocol import HEADER
+
+HEADER = "atiha-protocol"
+"""Every reply of our server carries it, so that a proxy's page is never taken for an answer."""
 
 FAST_TRIES = 3
 """The seed's "3 attempts": fast tries within a cycle, never a reason to lose a change."""
@@ -124,6 +125,8 @@ def wait_asked(response: Response, now: datetime) -> float | None:
 
 
 def _seconds_until(date: str, now: datetime) -> float:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - servers rarely name a date
+
     moment = parsedate_to_datetime(date)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - now).total_seconds()

@@ -12,8 +12,6 @@ from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, check_names
 
 PROTOCOL = 1
-HEADER = "atiha-protocol"
-"""Every reply of our server carries it, so that a proxy's page is never taken for an answer."""
 
 MAX_BATCH_OPERATIONS = 500
 MAX_BATCH_BYTES = 256 * 1024
@@ -26,7 +24,9 @@ Status = Literal["applied", "superseded", "rejected", "clock"]
 class WireModel(BaseModel):
     """camelCase on the wire, snake_case in Python; unknown members are ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True
+    )
 
     def to_json(self) -> bytes:
         """Compact UTF-8 JSON; members left at their default are omitted."""

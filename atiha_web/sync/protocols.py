@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.base_cycle import Cycle, Link
-from atiha_web.sync.calls import UpdateMethod
-from atiha_web.sync.cycle import SyncCycle
-from atiha_web.sync.resolution import MERGED, REPLAYED, Resolution
-from atiha_web.sync.rest_cycle import RestCycle
+
+if TYPE_CHECKING:
+    from atiha_web.sync.base_cycle import Cycle, Link
+    from atiha_web.sync.calls import UpdateMethod
+    from atiha_web.sync.resolution import Resolution
 
 ProtocolName = Literal["sync", "rest"]
 
@@ -31,8 +31,18 @@ class Protocol:
     @property
     def resolution(self) -> Resolution:
         """How the server takes operations."""
+        # Imported on use: until somebody signs in nothing of this is needed, and then half of it.
+        from atiha_web.sync.resolution import MERGED, REPLAYED  # noqa: PLC0415
+
         return MERGED if self.name == "sync" else REPLAYED
 
     def cycle(self, link: Link) -> Cycle:
         """What keeps the two ends of ``link`` in step."""
-        return SyncCycle(link) if self.name == "sync" else RestCycle(link, self.update_method)
+        # Imported on use, as above.
+        if self.name == "sync":
+            from atiha_web.sync.cycle import SyncCycle  # noqa: PLC0415
+
+            return SyncCycle(link)
+        from atiha_web.sync.rest_cycle import RestCycle  # noqa: PLC0415
+
+        return RestCycle(link, self.update_method)

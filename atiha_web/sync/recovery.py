@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Container, Mapping, Sequence
 
 from atiha_web.backends.mirror import MirrorPolicy, Recovery
-from atiha_web.sync.journal import (
+from atiha_web.sync.names import (
     ASIDE,
     FORGOTTEN,
     HEIR_KEY,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from atiha_web.backends.base import Storage
 from atiha_web.errors import StorageFullError
-from atiha_web.sync.journal import QUEUE_KEY, Names
+from atiha_web.sync.names import QUEUE_KEY, Names
 
 ROOM_UNITS = 256 * 1024
 """What must be free before anything given up is written back."""

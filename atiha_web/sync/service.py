@@ -32,8 +32,8 @@ from atiha_web.sync.calls import (
     stated_data,
 )
 from atiha_web.sync.engine import Write
-from atiha_web.sync.journal import cache_key
 from atiha_web.sync.last_sync import LastSync
+from atiha_web.sync.names import cache_key
 from atiha_web.sync.operation import Call, OperationType, dump_json
 from atiha_web.sync.outcomes import problem
 from atiha_web.sync.rest_cycle import LOADS

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 from atiha_web.backends.base import Backend
 from atiha_web.errors import StorageFullError
-from atiha_web.sync.journal import SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY
-from atiha_web.sync.operation import dump_json, is_user_id
+from atiha_web.sync.names import SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY, is_user_id
 
 
 class SignedIn:
@@ -33,7 +32,7 @@ class SignedIn:
         Raises:
             StorageFullError: there is no room; nothing was changed.
         """
-        session = dump_json({"userId": user_id})
+        session = json.dumps({"userId": user_id}, separators=(",", ":"))
         await self._write({SESSION_KEY: session, SIGN_OUT_KEY: None})
 
     async def forget(self) -> None:

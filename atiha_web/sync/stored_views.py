@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 from atiha_web.collections import Collection, Registry, iso
 from atiha_web.sync.calls import call_of, seed_data
-from atiha_web.sync.journal import QUEUE_KEY, Names
 from atiha_web.sync.merge import State
+from atiha_web.sync.names import QUEUE_KEY, Names
 from atiha_web.sync.operation import Operation, dump_json
 from atiha_web.sync.replica import CollectionView, Replica
 

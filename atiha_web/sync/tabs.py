@@ -7,8 +7,9 @@ import logging
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.journal import LAST_SYNC_KEY, decode_operation
+from atiha_web.sync.journal import decode_operation
 from atiha_web.sync.local_replica import LocalReplica
+from atiha_web.sync.names import LAST_SYNC_KEY
 
 logger = logging.getLogger("atiha_web")
 

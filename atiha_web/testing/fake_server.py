@@ -35,8 +35,8 @@ from atiha_web.errors import NetworkError, RequestTimeoutError
 from atiha_web.server.push import synchronise
 from atiha_web.server.rows import Row, SyncState, new_epoch
 from atiha_web.server.rows_memory import MemoryRows
+from atiha_web.sync.outcomes import HEADER
 from atiha_web.sync.protocol import (
-    HEADER,
     MAX_BATCH_BYTES,
     MAX_BATCH_OPERATIONS,
     PROTOCOL,

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, async_playwright
 
-from atiha_web.sync.protocol import HEADER
+from atiha_web.sync.outcomes import HEADER
 from demo.assets import Site
 from tests.browser import chromium
 from tests.browser.devices import Devices

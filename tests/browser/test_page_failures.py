@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Request, Route, expect
 
-from atiha_web.sync.protocol import HEADER
+from atiha_web.sync.outcomes import HEADER
 from tests.browser.viewer import SYNC_MS, Viewer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

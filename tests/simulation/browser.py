@@ -17,8 +17,8 @@ from atiha_web.backends.base import Backend, Request, Response
 from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin
 from atiha_web.backends.mirror import MirroredStorage
 from atiha_web.errors import StorageError
-from atiha_web.sync.journal import GUEST, SESSION_KEY
-from atiha_web.sync.protocol import HEADER
+from atiha_web.sync.names import GUEST, SESSION_KEY
+from atiha_web.sync.outcomes import HEADER
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
 from atiha_web.sync.synchronizer import Synchronizer

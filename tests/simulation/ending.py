@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from atiha_web.sync.journal import GUEST
+from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import Operation
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import LATEST

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from atiha_web.backends.base import Request, Response
 from atiha_web.errors import NetworkError, RequestTimeoutError
-from atiha_web.sync.protocol import HEADER
+from atiha_web.sync.outcomes import HEADER
 from atiha_web.testing.fake_server import FakeServer, Fault
 
 if TYPE_CHECKING:

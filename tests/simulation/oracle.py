@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from atiha_web.sync import stored_views
-from atiha_web.sync.journal import GUEST, QUEUE_KEY, Names
+from atiha_web.sync.names import GUEST, QUEUE_KEY, Names
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.recovery import is_mirrored
 from tests.simulation.collections import BAD, CLIENT

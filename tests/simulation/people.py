@@ -10,7 +10,7 @@ from typing import Any
 
 from atiha_web.errors import AtihaError, PendingOperationsError, StorageError
 from atiha_web.sync.engine import Write
-from atiha_web.sync.journal import GUEST, Names
+from atiha_web.sync.names import GUEST, Names
 from atiha_web.sync.operation import RecordKey
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import BAD

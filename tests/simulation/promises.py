@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from atiha_web.errors import AtihaError, OperationRejectedError, SaveError
 from atiha_web.sync.engine import Write
-from atiha_web.sync.journal import GUEST, Names
+from atiha_web.sync.names import GUEST, Names
 from atiha_web.sync.operation import Operation, RecordKey
 from tests.simulation.collections import BAD
 from tests.simulation.reference import Fact, stated

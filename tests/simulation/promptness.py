@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from atiha_web.sync.journal import GUEST, Names
+from atiha_web.sync.names import GUEST, Names
 from tests.simulation.violations import require
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.cycle import SyncCycle
 from atiha_web.sync.engine import Engine
 from atiha_web.sync.guest import GuestAdoption
-from atiha_web.sync.journal import Names
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.local_store import LocalStore
 from atiha_web.sync.merge import PerField, ViewingSessions
+from atiha_web.sync.names import Names
 from atiha_web.sync.pages import Manifest
 from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Base, Replica

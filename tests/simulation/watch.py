@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from atiha_web.backends.base import Request
 from atiha_web.server.rows import Row
-from atiha_web.sync.journal import GUEST
+from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.protocol import MAX_AHEAD_MS, Result
 from atiha_web.testing.fake_server import Exchange

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from typing import Any
 
-from atiha_web.sync.journal import GUEST
+from atiha_web.sync.names import GUEST
 from tests.simulation.browser import Device, Page
 from tests.simulation.network import Network
 from tests.simulation.oracle import check_pages

@@ -23,8 +23,7 @@ from atiha_web import (
     connect,
 )
 from atiha_web.backends.memory import MemoryOrigin
-from atiha_web.sync.journal import HEIR_KEY
-from atiha_web.sync.operation import is_user_id
+from atiha_web.sync.names import HEIR_KEY, is_user_id
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, Fault, ManualClock, answer
 from tests.unit.sync.samples import CrashError, CrashingStorage
 

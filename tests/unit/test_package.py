@@ -1,5 +1,6 @@
 """What is shipped, and what importing it costs."""
 
+import ast
 import json
 import re
 import subprocess
@@ -59,6 +60,24 @@ def test_public_names_are_sorted_and_there() -> None:
 
     assert list(atiha_web.__all__) == sorted(set(atiha_web.__all__), key=in_ruffs_order)
     assert [name for name in atiha_web.__all__ if not hasattr(atiha_web, name)] == []
+
+
+def test_public_names_come_from_the_modules_that_type_checkers_see() -> None:
+    tree = ast.parse(Path(atiha_web.__file__).read_text("utf-8"))
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("atiha_web.")
+        for alias in node.names
+    }
+    assert set(seen) == set(atiha_web.__all__)
+    assert {name: f"atiha_web.{home}" for name, home in atiha_web._MODULE_OF.items()} == seen
+
+
+def test_a_name_that_is_not_public_is_missed_as_in_any_module() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Clint'"):
+        atiha_web.Clint  # type: ignore[attr-defined]  # noqa: B018 - asking is the test
+    assert set(atiha_web.__all__) <= set(dir(atiha_web))
 
 
 def test_wheel_holds_the_whole_package_and_nothing_else(wheel_names: set[str]) -> None:

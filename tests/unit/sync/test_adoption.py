@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.collections import BUILT_IN, Registry
 from atiha_web.sync.adoption import foreign_items, read_item
-from atiha_web.sync.journal import ASIDE
+from atiha_web.sync.names import ASIDE
 from atiha_web.sync.protocols import Protocol, ProtocolName
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock

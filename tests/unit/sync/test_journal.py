@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from atiha_web.backends.memory import units
 from atiha_web.errors import InvalidDataError
 from atiha_web.sync.journal import (
-    Names,
     decode_operation,
     decode_quarantined,
     encode_operation,
     encode_quarantined,
 )
+from atiha_web.sync.names import Names
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.replica import Quarantined
 from tests.unit.sync.samples import operation, stamp

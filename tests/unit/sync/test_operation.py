@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from atiha_web.errors import InvalidDataError, OperationTooLargeError
+from atiha_web.sync.names import is_user_id
 from atiha_web.sync.operation import (
     MAX_DEPTH,
     MAX_OPERATION_BYTES,
@@ -15,7 +16,6 @@ from atiha_web.sync.operation import (
     check_operation,
     dump_json,
     is_operation_id,
-    is_user_id,
     record_id,
 )
 from tests.unit.sync.samples import operation, stamp

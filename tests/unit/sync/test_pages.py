@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
-from atiha_web.sync.journal import Names
 from atiha_web.sync.local_store import LocalStore, Opened
 from atiha_web.sync.merge import State
+from atiha_web.sync.names import Names
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.pages import (
     PAGE_UNITS,

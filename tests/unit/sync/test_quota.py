@@ -10,8 +10,8 @@ from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.collections import BUILT_IN, Registry
 from atiha_web.errors import StorageFullError
 from atiha_web.sync import pages, room
-from atiha_web.sync.journal import Names
 from atiha_web.sync.local_store import LocalStore
+from atiha_web.sync.names import Names
 from atiha_web.sync.pages import Manifest, decode_manifest
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, answer

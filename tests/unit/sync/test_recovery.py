@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atiha_web import Client, connect
 from atiha_web.errors import SaveError, StorageUnavailableError
-from atiha_web.sync.journal import (
+from atiha_web.sync.names import (
     ASIDE,
     FORGOTTEN,
     GUEST,

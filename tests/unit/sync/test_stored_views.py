@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atiha_web.collections import BUILT_IN, Registry
-from atiha_web.sync.journal import Names
 from atiha_web.sync.merge import State
+from atiha_web.sync.names import Names
 from atiha_web.sync.replica import CollectionView, Replica
 from atiha_web.sync.stored_views import MAX_BYTES, MAX_ENTRIES, StoredViews
 from tests.unit.sync.samples import stamp
