@@ -27,6 +27,7 @@ LATER = (
             "collections",
             "sync.calls",
             "sync.digest",
+            "sync.garbage",
             "sync.protocol",
             "sync.resolution",
             "sync.replica",

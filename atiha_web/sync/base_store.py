@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gc
+import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from operator import attrgetter, itemgetter
 
 from atiha_web.backends.base import Storage
 from atiha_web.errors import StorageFullError
+from atiha_web.sync.garbage import no_collection
 from atiha_web.sync.names import Names
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.pages import (
@@ -136,7 +137,7 @@ class BaseStore:
         whole = True
         async for names in in_turns(manifest.pages, PAGES_READ_PER_TURN):
             texts = await self._storage.read([self._names.pages + name for name in names])
-            with _no_collection():
+            with no_collection():
                 for name, text in zip(names, texts, strict=True):
                     rows = _page_rows(text, manifest.pages[name])
                     whole &= rows is not None
@@ -239,6 +240,8 @@ class BaseStore:
     async def _write(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
         """Write what the table says; pages that are ``replaced`` go at the latest after that."""
         outdated, moving = self._table.take_apart()
+        if moving:
+            await asyncio.sleep(0)
         pages = await self._render(moving, base)
         manifest = Manifest(
             base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
@@ -332,18 +335,6 @@ class BaseStore:
         changes: dict[str, str | None] = dict.fromkeys(keys)
         if changes:
             await self._storage.write(changes)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Thousands of rows are made that all live on: to look for garbage there is a third more."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _page_rows(text: str | None, expected: int) -> list[tuple[RecordKey, Row]] | None:

@@ -120,7 +120,9 @@ class Reconciler:
                 await local.settle(decided, verdicts.rejected)
             finally:
                 # Base has the rows by now, and no later change of the server would show them.
-                local.memory.refresh(changed)
+                async for records in in_turns(sorted(changed), CHANGES_PER_TURN):
+                    local.memory.refresh(records)
+            await asyncio.sleep(0)
             await local.write_back()
             await self._correct_times(verdicts, reply.server_time, all_of_them=clock_moved)
             await local.render(local.registry)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from atiha_web.collections import Registry
 from atiha_web.sync import hlc
 from atiha_web.sync.digest import EMPTY, row_digest
+from atiha_web.sync.garbage import no_collection
 from atiha_web.sync.merge import LastWriteWins, MergePolicy, State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import Change
@@ -177,11 +178,12 @@ class Replica:
         """Put another base under the pending operations and rebuild every view."""
         self.base = base
         states: dict[str, dict[str, State]] = {name: {} for name in self.views}
-        for (collection, key), (_, state) in base.rows.items():
-            if state.data is not None and collection in states:
-                states[collection][key] = state
-        for name, view in self.views.items():
-            view.load(states[name])
+        with no_collection():
+            for (collection, key), (_, state) in base.rows.items():
+                if state.data is not None and collection in states:
+                    states[collection][key] = state
+            for name, view in self.views.items():
+                view.load(states[name])
         self.refresh(self._by_record)
 
     def state(self, record: RecordKey) -> State | None:
