@@ -7,6 +7,7 @@ import atexit
 import concurrent.futures
 import os
 import threading
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,9 @@ from atiha_web.errors import ClosedError, PlatformError
 
 EXIT_SECONDS = 5.0
 """How long a process that ends waits for what was not closed."""
+WAKE_SECONDS = 1.0
+"""How long a call waits without looking up: CPython misses an interrupt that comes right between
+its last look at signals and its waiting for a lock, and would never wake."""
 
 
 class ThreadRunner(Runner):
@@ -60,12 +64,25 @@ class ThreadRunner(Runner):
             raise problem or ClosedError("this client was closed; open a new one with connect()")
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
-            return future.result(seconds)
+            return self._result(future, seconds)
         except concurrent.futures.CancelledError as error:
             raise ClosedError("the client was closed during this call") from error
         finally:
             # Only an interrupt leaves it before it is done.
             future.cancel()
+
+    @staticmethod
+    def _result(future: concurrent.futures.Future[T], seconds: float | None) -> T:
+        until = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = WAKE_SECONDS if until is None else min(WAKE_SECONDS, until - time.monotonic())
+            try:
+                return future.result(left)
+            except TimeoutError:
+                if future.done():
+                    return future.result()
+                if until is not None and time.monotonic() >= until:
+                    raise
 
     def _problem(self) -> PlatformError | None:
         if threading.current_thread() is self._thread:

@@ -1,5 +1,6 @@
 """The blocking client on CPython: the same client, a thread's loop, any thread and any context."""
 
+import _thread
 import asyncio
 import inspect
 import os
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from atiha_web import (
     SaveError,
     blocking,
 )
+from atiha_web.backends import thread_runner
 from atiha_web.backends.base import Request, Response, Transport
 from atiha_web.testing.fake_server import FakeDevice, FakeServer
 
@@ -214,22 +216,61 @@ class InterruptedTransport:
 
     keeps_cookies = False
 
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+
     async def request(self, _: Request) -> Response:
-        os.kill(os.getpid(), signal.SIGINT)
+        self._interrupt()
         await asyncio.Event().wait()
         raise AssertionError
 
     async def close(self) -> None: ...
 
 
-def test_an_interrupt_ends_the_call_and_the_client_goes_on(phone: FakeDevice) -> None:
-    transport: Transport = InterruptedTransport()
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        press,
+        # What is left of a signal that arrives right before the main thread begins to wait.
+        pytest.param(_thread.interrupt_main, id="unseen"),
+    ],
+)
+def test_an_interrupt_ends_the_call_and_the_client_goes_on(
+    phone: FakeDevice, interrupt: Callable[[], None]
+) -> None:
+    transport: Transport = InterruptedTransport(interrupt)
     backend = replace(phone.backend(), transport=transport)
     with blocking.connect(user_id="ann", backend=backend, background=False) as client:
         with pytest.raises(KeyboardInterrupt):
             client.sync()
         client.profiles.add_favorite("ann", "m1")
         assert client.status.pending == 1
+
+
+def test_a_call_may_take_longer_than_the_time_between_two_looks_at_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thread_runner, "WAKE_SECONDS", 0.001)
+    runner = thread_runner.ThreadRunner()
+
+    async def answer() -> str:
+        await asyncio.sleep(0.02)
+        return "42"
+
+    async def give_up() -> str:
+        await asyncio.sleep(0.02)
+        raise TimeoutError("of its own")
+
+    try:
+        assert runner.run(answer()) == "42"
+        with pytest.raises(TimeoutError, match="of its own"):
+            runner.run(give_up())
+    finally:
+        runner.close()
 
 
 def test_a_call_from_a_callback_of_a_call_is_refused(phone: FakeDevice) -> None:
