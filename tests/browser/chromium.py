@@ -22,8 +22,26 @@ FLAGS = (
     "--component-updater=url-source=http://127.0.0.1:9/",
     "--gaia-url=http://127.0.0.1:9/",
 )
-# Playwright has a list of its own, which a second one would replace.
-FEATURES = "--disable-features=NetworkTimeServiceQuerying,OptimizationHints"
+# Playwright has a list of its own, which this one replaces: what it names must be here too.
+DISABLED_FEATURES = (
+    # Of one tab in some hundreds Chromium samples what it allocates. It then walks the stack of
+    # WebAssembly that waits for a promise as if it were the thread's, and past its end.
+    "HeapProfilerReporting",
+    # Requests of Chromium's own.
+    "AimEnabled",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PreconnectToSearch",
+    # What Playwright's interception, screenshots and closing of contexts rely on.
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+)
 
 
 def executable() -> str:
@@ -41,13 +59,18 @@ def executable() -> str:
 
 def flags(proxy: str) -> list[str]:
     """The flags of a Chromium whose requests go to the proxy, unless they stay on this machine."""
-    return [*FLAGS, f"--proxy-server={proxy}", "--proxy-bypass-list=127.0.0.1;localhost"]
+    return [
+        *FLAGS,
+        f"--disable-features={','.join(DISABLED_FEATURES)}",
+        f"--proxy-server={proxy}",
+        "--proxy-bypass-list=127.0.0.1;localhost",
+    ]
 
 
 def drive(proxy: str) -> Chrome:
     """Start a Chromium for pytest-pyodide, which by itself would let Selenium look for one."""
     options = Options()
     options.binary_location = executable()
-    for flag in ("--headless=new", FEATURES, *flags(proxy)):
+    for flag in ("--headless=new", *flags(proxy)):
         options.add_argument(flag)
     return Chrome(options=options, service=Service(executable_path=shutil.which("chromedriver")))

@@ -47,7 +47,7 @@ def origin(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="module")
 def started(origin: str, refusing_proxy: RefusingProxy) -> Iterator[Page]:
     """A page with Python on its main thread and in a worker, which all tests here share."""
-    flags = [*chromium.flags(refusing_proxy.url), chromium.FEATURES]
+    flags = chromium.flags(refusing_proxy.url)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=flags)
         page = browser.new_page()
