@@ -75,6 +75,14 @@ heard = [words for message in logged if words in message][:1]
 f"Heard {heard[0]!r}, printed {printed.getvalue()!r}"
 """
 
+LEAVE = """
+if "client" in globals():
+    await client.close()
+    del client
+if "backend" in globals():
+    backend.close()
+"""
+
 
 def until(condition: str) -> str:
     """Python that waits until a status is so; its value is the status's message."""
@@ -163,7 +171,7 @@ async def show(owner: Page, origin: OriginServer) -> AsyncIterator[OpenPage]:
     yield show_one
     for kernel in KERNELS:
         if await owner.evaluate("(name) => name in globalThis", kernel):
-            await run(owner, "'backend' in globals() and backend.close()", kernel)
+            await run(owner, LEAVE, kernel)
     for page in opened:
         await page.close()
     await owner.evaluate("localStorage.clear()")
@@ -353,7 +361,8 @@ async def test_background_work_without_a_page_prints_nothing_and_goes_on_with_th
     for page in serving:
         await page.close()
     await run(owner, until("status.problems"))
-    told = await run(owner, until("status.state == 'stalled'"))
+    # On a busy machine a cycle may first be ended for making no progress.
+    told = await run(owner, until("status.message.startswith('no page of this site')"))
     assert told.startswith("no page of this site answers for its storage: keep the page open")
     await show()
     await run(owner, until("status.state == 'backoff' and not status.problems"))
