@@ -33,6 +33,11 @@ while not await client.stored("released"):
     await asyncio.sleep(0.1)
 """
 AGAIN = "await client.close(); client = await atiha_web.connect(interval=0.5)"
+LEAVE = """
+client = await atiha_web.connect()
+await client.users.logout()
+await client.close()
+"""
 LISTEN = """
 import logging
 records = []
@@ -135,14 +140,15 @@ async def test_the_first_lines_of_the_readme_run_in_a_cell(
 
 
 async def test_ten_lines_run_after_pip_install_and_then_on_cpython(
-    module_devices: Devices,
+    fresh: tuple[Notebook, Asked],
     demo_server: DemoServer,
     sign_up: Callable[[str], Account],
     tmp_path: Path,
 ) -> None:
-    device = await module_devices.new()
-    asked = Asked(device, demo_server.url)
-    notebook = await Notebook.fresh(device, demo_server.url)
+    notebook, asked = fresh
+    await notebook.run(LEAVE)
+    await notebook.restart()
+    assert await notebook.run("import sys; print('atiha_web' in sys.modules)") == "False"
     await notebook.run("%pip install atiha-web")
     printed = await notebook.run("import importlib.metadata as m; print(m.version('atiha-web'))")
     assert printed == "0.1.0"

@@ -1,10 +1,14 @@
 """The package in a notebook's kernel: what its background work does between cells."""
 
+import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Request
 
 from tests.browser.demo_server import DemoServer
 from tests.browser.devices import Devices
 from tests.browser.notebook import Notebook
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SIGN_UP = """
 import atiha_web
@@ -27,6 +31,12 @@ def is_sync(request: Request) -> bool:
     return request.url.endswith("/sync")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def notebook(module_devices: Devices, demo_server: DemoServer) -> Notebook:
+    """A fresh notebook that tests here share."""
+    return await Notebook.fresh(await module_devices.new(), demo_server.url)
+
+
 async def syncs(device: BrowserContext, number: int) -> None:
     """Return once so many have been asked for."""
     for _ in range(number):
@@ -34,10 +44,9 @@ async def syncs(device: BrowserContext, number: int) -> None:
 
 
 async def test_syncing_goes_on_between_cells_prints_nothing_and_ends_with_the_kernel(
-    devices: Devices, demo_server: DemoServer
+    notebook: Notebook,
 ) -> None:
-    device = await devices.new()
-    notebook = await Notebook.fresh(device, demo_server.url)
+    device = notebook.page.context
     assert await notebook.run(SIGN_UP) == "0"
     shown = await notebook.outputs.all_inner_texts()
     await syncs(device, 3)
@@ -62,9 +71,8 @@ async def test_syncing_goes_on_between_cells_prints_nothing_and_ends_with_the_ke
 
 
 async def test_connecting_needs_no_output_where_the_extension_is_installed(
-    devices: Devices, demo_server: DemoServer
+    notebook: Notebook,
 ) -> None:
-    notebook = await Notebook.fresh(await devices.new(), demo_server.url)
     await notebook.run("import atiha_web")
     await notebook.run("%%capture\nclient = await atiha_web.connect()")
     await notebook.run("await client._backend.storage.write({'atiha_key': 'value'})")
@@ -79,7 +87,8 @@ async def test_connecting_needs_no_output_where_the_extension_is_installed(
     )
     assert told == ""
     assert "not under %%capture" in await notebook.run("print(told.stdout)")
-    assert await notebook.run("again = await atiha_web.connect(); print(again.user_id)") == "None"
+    again = "again = await atiha_web.connect(); await again._backend.storage.read(['atiha_key'])"
+    assert await notebook.run(again) == "['value']"
 
 
 USE_ALL = """
@@ -94,10 +103,7 @@ await client.close()
 """
 
 
-async def test_the_keys_of_jupyterlite_are_left_alone(
-    devices: Devices, demo_server: DemoServer
-) -> None:
-    notebook = await Notebook.fresh(await devices.new(), demo_server.url)
+async def test_the_keys_of_jupyterlite_are_left_alone(notebook: Notebook) -> None:
     await notebook.page.evaluate(
         """() => {
             localStorage.setItem("@jupyterlab/theme", "dark");
