@@ -174,8 +174,7 @@ class Scheduler:
         try:
             report = await self._run()
         except CycleFailedError as error:
-            self._failed(error.outcome)
-            self._partly = error.partly
+            self._failed(error.outcome, partly=error.partly)
             return SyncReport(ok=False, message=error.outcome.message)
         except ClosedError as error:
             return SyncReport(ok=False, message=str(error))
@@ -217,25 +216,30 @@ class Scheduler:
         wished = min(max(poll_after, POLL_FIRST), POLL_LAST)
         return wished * (1 + 0.15 * self._random())
 
-    def _failed(self, outcome: Outcome) -> None:
+    def _failed(self, outcome: Outcome, *, partly: bool = False) -> None:
         logger.info("synchronisation: %s", outcome.message)
         if outcome.kind in (Kind.NEEDS_AUTH, Kind.UPGRADE):
-            self._fail(_PAUSED[outcome.kind], outcome.message, None)
+            self._fail(_PAUSED[outcome.kind], outcome.message, None, partly=partly)
         elif outcome.kind is Kind.BLOCKED:
-            self._fail("blocked", outcome.message, BLOCKED_RETRY)
+            self._fail("blocked", outcome.message, BLOCKED_RETRY, partly=partly)
         elif outcome.retry_after is not None:
-            self._fail("backoff", outcome.message, outcome.retry_after)
+            self._fail("backoff", outcome.message, outcome.retry_after, partly=partly)
         else:
             wait = backoff(self._failures, self._random())
             if not self.online:
                 wait = self._timer()
             self._failures += 1
-            self._fail("backoff", outcome.message, wait)
+            self._fail("backoff", outcome.message, wait, partly=partly)
 
-    def _fail(self, state: SyncState, message: str, wait: float | None) -> None:
+    def _fail(
+        self, state: SyncState, message: str, wait: float | None, *, partly: bool = False
+    ) -> None:
         if (state, message) != (self._state, self.message):
             self._record("state", f"{state}: {message}")
-        self._state, self.message, self._partly = state, message, False
+        self._state, self.message, self._partly = state, message, partly
+        if not partly:
+            # What was written while it failed waits with all the rest.
+            self._poked = None
         self._due = None if wait is None else self._now() + wait
         self._wake.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
@@ -90,6 +90,12 @@ class Device:
     """Whether there was ever little room."""
     guests_wrote: bool = False
     died_writing: bool = False
+    left: set[str] = field(default_factory=set)
+    """Who signed out, confirmed by the database: not even a kill brings them back."""
+    erased: set[str] = field(default_factory=set)
+    """Whose data was discarded since a page died."""
+    ended: set[str] = field(default_factory=set)
+    """The sessions that somebody signed out of."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(f"{self.world.plan.seed}/{self.name}")
@@ -161,7 +167,7 @@ class Page:
         """Who on this page learned the server's time, and how wrong the clock was then."""
         self.unsent: dict[tuple[Synchronizer, str], float] = {}
         """What waits to be sent although all is well, and since when."""
-        self.strange: dict[str, float] = {}
+        self.strange: dict[tuple[str, str], float] = {}
         """What this page and the journal do not agree about, and since when."""
         self.lost_writes: dict[tuple[str, str], tuple[float, Synchronizer | None]] = {}
         """Operations, with their timestamps, of which a reply told that they lost, and when."""
@@ -169,6 +175,16 @@ class Page:
         self.told_more: tuple[Synchronizer | None, float] | None = None
         """Who was told that the server has more to say, and when, if they did not ask since."""
         self.requests = 0
+        self.replied = asyncio.Event()
+        """Set as a reply to a sync is here, before anything comes of it."""
+        self.asked_to_wait: tuple[Synchronizer | None, float] | None = None
+        """Who was asked not to come before when, while nobody wished otherwise."""
+        self.wishes = 0
+        """How many people wait for a sync they asked for."""
+        self.statuses: set[tuple[str, int]] = set()
+        """What the server itself said to each user, by the status of its replies."""
+        self.often: Counter[int] = Counter()
+        """Requests by the minute."""
         self.carrying: set[str] = set()
         """The operations in requests that this page waits for."""
         self.flushed: set[str] = set()
@@ -268,7 +284,25 @@ class Page:
         if name == "visible":
             self.flushed.clear()
         loop = asyncio.get_running_loop()
-        loop.call_soon(self.environment.signal, name, context=self.context)
+        loop.call_soon(self._hear, name, context=self.context)
+
+    def _hear(self, name: str) -> None:
+        if name in ("visible", "online"):
+            self.asked_to_wait = None
+        self.environment.signal(name)
+
+    def sync(self) -> None:
+        """Somebody asks for a sync."""
+        if self.usable and self.synchronizer is not None:
+            self.run(self.as_wished(self.synchronizer.sync()))
+
+    async def as_wished(self, work: Coroutine[Any, Any, T]) -> T:
+        """Somebody waits for this: a server's wish to be left alone counts less."""
+        self.wishes += 1
+        try:
+            return await work
+        finally:
+            self.wishes -= 1
 
     def lose_database(self) -> None:
         """The browser takes the database away."""
@@ -282,6 +316,7 @@ class Page:
         if self in self.device.pages:
             self.device.pages.remove(self)
         self.device.mourning = True
+        self.device.erased.clear()
         self.storage.die()
         await self.process.end()
 

@@ -11,9 +11,10 @@ from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import Operation
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import LATEST
+from tests.simulation.leaving import journal_of
 from tests.simulation.oracle import check_mirror, differs, taken_back
-from tests.simulation.people import journal_of, open_page, sign_in
-from tests.simulation.promptness import check_rhythm
+from tests.simulation.pages import open_page, sign_in
+from tests.simulation.promptness import check_erased, check_rhythm
 from tests.simulation.reference import says, stated
 from tests.simulation.violations import ViolationError, require
 from tests.simulation.world import World
@@ -36,7 +37,7 @@ async def settle(world: World) -> None:
     for page in world.pages:
         untidy = page.device.was_crowded or page.device.blurred
         if untidy and page.synchronizer is not None:
-            page.run(page.synchronizer.sync())
+            page.sync()
     await asyncio.sleep(3)
     if world.plan.seed % 4 == 0:
         await check_rhythm(world)
@@ -59,6 +60,8 @@ async def end_trouble(world: World) -> None:
     world.network.deliver_all()
     # What was frozen learns of what it slept through.
     await asyncio.sleep(1)
+    for device in world.devices:
+        check_erased(device)
     await world.reap()
 
 
@@ -116,7 +119,9 @@ async def agree(world: World) -> None:
 
 def unsettled(page: Page) -> str:
     """In words, what is not as it should be without trouble; empty if nothing."""
-    state = page.client.status.state
+    state, device = page.client.status.state, page.device
+    if page.client.user_id is None and device.cookie in device.ended & device.world.server.sessions:
+        return f"{device.name}: a session goes on that somebody signed out of"
     well = page.client.user_id is None or state in ("idle", "syncing")
     return differs(page) if well else f"{page.name} is {state} ({page.client.status.message})"
 

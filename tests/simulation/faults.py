@@ -12,7 +12,7 @@ from atiha_web.sync.operation import RecordKey
 from atiha_web.testing import fake_server
 from atiha_web.testing.fake_server import Fault
 from tests.simulation.browser import Device
-from tests.simulation.people import Action, open_page, page_of
+from tests.simulation.pages import Action, open_page, page_of
 from tests.simulation.server import Deleted, Put, Renewed
 from tests.simulation.storage import Database, Disk
 from tests.simulation.violations import require
@@ -80,7 +80,7 @@ async def doom(world: World, device: Device, dice: Random) -> None:
         kind = "calls" if page.storage.counts_all else "changes of journal, base or quarantine"
         world.note("%s dies in %s %s", page.name, page.storage.calls_left, kind)
         if dice.random() < 0.5 and page.synchronizer is not None:
-            page.run(page.synchronizer.sync())
+            page.sync()
 
 
 async def doom_opening(world: World, device: Device, dice: Random) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from random import Random
 
 from atiha_web.testing import fake_server
-from tests.simulation.browser import Device, Page
+from tests.simulation.browser import Device
 from tests.simulation.faults import (
     back_up,
     expire_tokens,
@@ -15,17 +15,11 @@ from tests.simulation.faults import (
     restore,
     restore_silently,
 )
-from tests.simulation.people import (
-    Action,
-    drop_refused,
-    log_out_discard,
-    open_page,
-    signed_page,
-    state,
-    write_on,
-    write_record,
-)
+from tests.simulation.leaving import log_out_discard
+from tests.simulation.pages import Action, open_page, signed_page
+from tests.simulation.people import drop_refused
 from tests.simulation.world import World
+from tests.simulation.writing import state, write_on, write_record
 
 
 async def lost_in_silence(world: World, device: Device, dice: Random) -> None:
@@ -36,7 +30,7 @@ async def lost_in_silence(world: World, device: Device, dice: Random) -> None:
     await back_up(world, device, dice)
     await write_on(world, page, dice)
     if page.usable and page.synchronizer is not None:
-        page.run(page.synchronizer.sync())
+        page.sync()
         await asyncio.sleep(2)
     await restore_silently(world, device, dice)
 
@@ -52,12 +46,12 @@ async def overtaken_by_a_restore(world: World, device: Device, dice: Random) -> 
     for _ in range(3):
         await others_put(world, page.client.user_id, "k0")
     device.faults.appendleft(("reply slow", fake_server.slow(after=8)))
-    _sync(page)
+    page.sync()
     await asyncio.sleep(0.5)
     await restore(world, device, dice)
     if page.can_act():
         await write_record(world, page, "ratings", "k0", dice)
-    _sync(other)
+    other.sync()
     await asyncio.sleep(9)
 
 
@@ -70,11 +64,11 @@ async def overtaken_by_a_deletion(world: World, device: Device, dice: Random) ->
     await asyncio.sleep(1)
     device.faults.appendleft(("reply slow", fake_server.slow(after=8)))
     await write_record(world, page, "ratings", "k1", dice)
-    _sync(page)
+    page.sync()
     await asyncio.sleep(0.5)
     if other.can_act():
         await state(world, other, ("ratings", "k1", None, f"gone-{world.number()}"), dice)
-    _sync(other)
+    other.sync()
     await asyncio.sleep(9)
 
 
@@ -86,7 +80,7 @@ async def asked_to_sign_in(world: World, device: Device, dice: Random) -> None:
         return
     await expire_tokens(world, device, dice)
     for each in (page, other):
-        _sync(each)
+        each.sync()
     await asyncio.sleep(1)
 
 
@@ -98,11 +92,11 @@ async def both_learn_at_once(world: World, device: Device, dice: Random) -> None
         return
     for number in range(4):
         await others_put(world, page.client.user_id, f"k{number}")
-    _sync(page)
+    page.sync()
     await asyncio.sleep(0)
     if dice.random() < 0.5:
         await others_put(world, page.client.user_id, "k4")
-    _sync(other)
+    other.sync()
     await asyncio.sleep(1)
 
 
@@ -116,7 +110,7 @@ async def dies_as_it_learns(world: World, device: Device, dice: Random) -> None:
         return
     page.storage.counts_all, page.storage.calls_left = False, dice.randint(0, 5)
     world.note("%s dies after %s changes", page.name, page.storage.calls_left)
-    _sync(page)
+    page.sync()
     await asyncio.sleep(1)
     await world.reap()
     await open_page(world, device)
@@ -136,16 +130,11 @@ async def refused_and_dropped(world: World, device: Device, dice: Random) -> Non
         return
     await write_record(world, page, "notes", f"bad-refused-{world.number()}", dice)
     if page.usable and page.synchronizer is not None:
-        _sync(page)
+        page.sync()
         await asyncio.sleep(1)
     await drop_refused(world, device, dice)
     await kill_browser(world, device, dice)
     await open_page(world, device)
-
-
-def _sync(page: Page) -> None:
-    if page.usable and page.synchronizer is not None:
-        page.run(page.synchronizer.sync())
 
 
 MOTIFS: dict[str, tuple[Action, float]] = {

@@ -13,8 +13,10 @@ from atiha_web.backends.base import Request, Response
 from atiha_web.errors import NetworkError, RequestTimeoutError
 from atiha_web.sync.outcomes import HEADER
 from atiha_web.testing.fake_server import FakeServer, Fault
+from tests.simulation.promptness import LONGEST_WAIT, check_manners
 
 if TYPE_CHECKING:
+    from atiha_web.sync.synchronizer import Synchronizer
     from tests.simulation.browser import Device, Page
 
 NO_FAULT = Fault(after=0.02)
@@ -112,6 +114,7 @@ class SimulatedTransport:
         if page.process.dead:
             await asyncio.get_running_loop().create_future()
         page.device.world.watch.sent(page, request)
+        check_manners(page, request)
         page.requests += 1
         carried = ids_in(request)
         page.carrying |= carried
@@ -135,6 +138,8 @@ class SimulatedTransport:
         except TimeoutError:
             raise RequestTimeoutError("no reply in time") from None
         device.keep_cookie(request, reply)
+        if request.url.endswith("/sync"):
+            self._note(known[0], request, reply)
         if HEADER in reply.headers and reply.status == 200 and request.url.endswith("/sync"):
             loop = asyncio.get_running_loop()
             more = json.loads(reply.body).get("more")
@@ -146,6 +151,17 @@ class SimulatedTransport:
             for name in lost_writes(request, reply):
                 page.lost_writes[name] = loop.time(), known[0]
         return reply
+
+    def _note(self, asker: Synchronizer | None, request: Request, reply: Response) -> None:
+        page, now = self._page, asyncio.get_running_loop().time()
+        page.replied.set()
+        if HEADER in reply.headers:
+            page.statuses.add((request.url.split("/")[-2], reply.status))
+        wait = reply.headers.get("retry-after")
+        if reply.status == 200:
+            page.asked_to_wait = None
+        if wait is not None and reply.status in (429, 503):
+            page.asked_to_wait = asker, now + min(float(wait), LONGEST_WAIT)
 
     def send_last(self, request: Request) -> None:
         """See ``Backend.send_last``: it outlives the page, and nobody learns of the reply."""

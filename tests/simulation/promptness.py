@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from atiha_web.sync.names import GUEST, Names
-from tests.simulation.violations import require
+from tests.simulation.violations import ViolationError, require
 
 if TYPE_CHECKING:
+    from atiha_web.backends.base import Request
+    from atiha_web.sync.status import Status
     from tests.simulation.browser import Device, Page
     from tests.simulation.world import World
 
@@ -20,11 +22,54 @@ HELD = ("memos", "drafts")
 """Collections whose operations may wait for another release of the server."""
 
 
+LONGEST_WAIT = 900.0
+"""Seconds for which a server may ask to be left alone."""
+TOO_OFTEN = 400
+"""Requests in a minute that no page needs, whatever it has to send and to hear."""
+_SAID = {"needs_auth": {401}, "blocked": {403, 404}, "upgrade_required": {426}}
+"""What only the server itself can say."""
+
+
+def check_manners(page: Page, request: Request) -> None:
+    """Pages leave a server alone that asks for it, and any server most of the time."""
+    now = asyncio.get_running_loop().time()
+    page.often[int(now / 60)] += 1
+    words = ""
+    if page.often[int(now / 60)] > TOO_OFTEN:
+        words = f"{page.name} sends more than {TOO_OFTEN} requests in a minute"
+    if page.wishes:
+        # From then on what comes of that counts.
+        page.asked_to_wait = None
+    if page.asked_to_wait is not None and request.url.endswith("/sync"):
+        who, until = page.asked_to_wait
+        if who is page.synchronizer and now < until - 0.001:
+            words = f"{page.name} was asked to wait for {until - now:.1f} s more, and did not"
+    if words:
+        page.device.world.broken(ViolationError(3, words))
+
+
+def check_said(page: Page, status: Status) -> None:
+    """What a status says is so."""
+    synchronizer = page.synchronizer
+    assert synchronizer is not None
+    memory = synchronizer.engine.local.memory
+    counts, due = (
+        (status.pending, status.quarantined),
+        (len(memory.pending), len(memory.quarantine)),
+    )
+    require(counts == due, 5, "%s tells of %s pending and refused, not %s", page.name, counts, due)
+    causes = _SAID.get(status.state)
+    if causes is not None and synchronizer.user_id != GUEST:
+        said = {code for who, code in page.statuses if who == synchronizer.user_id} & causes
+        require(said, 3, "%s is %s, which no server said", page.name, status.state)
+
+
 def check_sent(page: Page) -> None:
     """A page that says that all is well has sent what was written on it."""
     synchronizer = page.synchronizer
     assert synchronizer is not None
     status, now = synchronizer.status(), asyncio.get_running_loop().time()
+    check_said(page, status)
     pending = synchronizer.engine.local.memory.pending
     mine = [pending[each.operation.id] for each in page.written if each.operation.id in pending]
     if status.state == "idle" and page.told_more is not None:
@@ -52,11 +97,13 @@ def check_heard(page: Page) -> None:
     stored = {key.removeprefix(prefix) for key in items if key.startswith(prefix)}
     known = synchronizer.engine.local.memory.pending.keys()
     full = page.device.disk.quota is not None
-    strange = {*(stored - known), *(() if full else known - stored)}
+    # Both sides apart: between two looks it may have been lacking here, known, and gone there.
+    strange = {("journal", name) for name in stored - known}
+    strange |= set() if full else {("page", name) for name in known - stored}
     page.strange = {name: page.strange.get(name, now) for name in strange}
-    for name, since in page.strange.items():
+    for (holder, name), since in page.strange.items():
         late = now - max(since, page.process.awake_since) > HEARD
-        require(not late, 5, "%s and the journal do not agree about %s", page.name, name)
+        require(not late, 5, "%s: only the %s knows %s", page.name, holder, name)
 
 
 def check_told(page: Page) -> None:
@@ -74,12 +121,21 @@ def check_signed_out(device: Device, user_id: str, pending: str) -> None:
     require(device.stored_user == GUEST, 7, "%s: %s is still signed in", device.name, user_id)
     if len(device.pages) > 1:
         return
+    check_erased(device)
     names, items = Names(user_id), device.disk.items
     shown = [key for key in items if key.startswith("atiha_") and key.endswith(f"_{user_id}")]
     require(not shown, 7, "%s still shows %s", device.name, shown)
     left = [key for key in items if key.startswith(names.journal)]
     drained = pending != "drain" or not left
     require(drained, 1, "%s signed out and said that all was sent, not %s", user_id, left)
+
+
+def check_erased(device: Device) -> None:
+    """Of who discarded what they had nothing is left, once every page has heard of it."""
+    for user_id in device.erased:
+        prefix = Names(user_id).pages
+        left = [key for key in device.disk.items if key.startswith(prefix)]
+        require(not left, 7, "%s discarded their data, and %s has %s", user_id, device.name, left)
 
 
 async def check_rhythm(world: World) -> None:

@@ -105,6 +105,11 @@ class SimulatedServer(FakeServer):
         reply = self._register(Request("POST", "/api/users", body=json.dumps(body).encode()))
         return str(json.loads(reply.body)["user"]["id"])
 
+    @property
+    def sessions(self) -> set[str]:
+        """The tokens of those that go on."""
+        return set(self._tokens)
+
     def token_in(self, reply: Response) -> str | None:
         """The session that a log-in began."""
         token: str | None = json.loads(reply.body).get("token")
@@ -126,6 +131,7 @@ class SimulatedServer(FakeServer):
 
     async def answer(self, request: Request) -> Response:
         """What the real server would say; a turn of the loop later, as nothing is at once."""
+        self.requests.append(request)
         await asyncio.sleep(0)
         reply = await super().answer(request)
         while self._checked < len(self.exchanges):

@@ -164,6 +164,18 @@ async def test_a_write_does_not_cut_a_backoff_short(scheduler: Scheduler, cycles
     assert len(cycles.times) == 1
 
 
+async def test_a_write_during_a_cycle_that_fails_does_not_either(
+    scheduler: Scheduler, cycles: Cycles
+) -> None:
+    cycles.fail(Kind.BUSY, retry_after=100)
+    cycles.seconds = 5
+    scheduler.start()
+    await asyncio.sleep(1)
+    scheduler.poke()
+    await asyncio.sleep(100)
+    assert cycles.times == [0]
+
+
 async def test_retry_after_is_kept(scheduler: Scheduler, cycles: Cycles) -> None:
     cycles.fail(Kind.BUSY, retry_after=100)
     scheduler.start()

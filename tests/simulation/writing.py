@@ -1,0 +1,156 @@
+"""What people write, and what is promised to them for it."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+from atiha_web.errors import AtihaError, StorageError
+from atiha_web.sync.engine import Write
+from atiha_web.sync.names import GUEST
+from atiha_web.sync.operation import RecordKey
+from tests.simulation.browser import Device, Page
+from tests.simulation.collections import BAD
+from tests.simulation.leaving import log_out
+from tests.simulation.pages import page_of, signed_page
+from tests.simulation.promises import Unsure, follow
+from tests.simulation.violations import require
+from tests.simulation.world import World
+
+
+async def write(world: World, device: Device, dice: Random) -> None:
+    """State or delete something; accepted means it must never be lost."""
+    page = await signed_page(world, device, dice)
+    if page is not None:
+        await write_on(world, page, dice)
+
+
+async def write_on(world: World, page: Page, dice: Random) -> None:
+    """One write on this page."""
+    assert page.synchronizer is not None
+    await state(world, page, content(world, page, page.synchronizer.user_id, dice), dice)
+
+
+async def write_record(world: World, page: Page, name: str, key: str, dice: Random) -> None:
+    """Write one record; one of the key ``…refused…`` is what the server refuses."""
+    assert page.synchronizer is not None
+    value = f"{page.synchronizer.user_id}/{page.name}/{world.number()}"
+    if name == "ratings":
+        await state(world, page, (name, key, {"rating": 5, "review": value}, value), dice)
+    else:
+        bad = {"text": dice.choice(sorted(BAD))}
+        await state(world, page, (name, key, bad, value), dice)
+
+
+Content = tuple[str, str, dict[str, Any] | None, str]
+"""A collection, a key, data (``None`` to delete), and a value that nobody wrote before."""
+
+
+async def state(world: World, page: Page, what: Content, dice: Random) -> None:
+    """State something on a page."""
+    synchronizer = page.synchronizer
+    assert synchronizer is not None
+    user_id, device = synchronizer.user_id, page.device
+    collection, key, data, value = what
+    try:
+        done = await page.finish(synchronizer.write(collection, key, data))
+    except StorageError as error:
+        world.note("%s: no room for %s/%s = %s: %s", page.name, collection, key, value, error)
+        world.count("no room for a write")
+        world.ledger.refused.add(value)
+        return
+    except AtihaError as error:
+        world.note("%s: %s/%s was refused: %s", page.name, collection, key, error)
+        return
+    if done is None:
+        world.note("%s: died writing %s/%s = %s", page.name, collection, key, value)
+        world.ledger.unsure.append(Unsure(device, user_id, RecordKey(collection, key), data))
+        device.died_writing = True
+        return
+    await accepted(world, page, done, user_id, dice)
+    shown = key in synchronizer.engine.view(collection) and done.record is not None
+    require(shown == (data is not None), 5, "%s does not show %s", page.name, done.operation)
+    # Two pages write in the same millisecond only if a person has four hands.
+    await asyncio.sleep(0.005 if device.spec.latency is None else 0.05)
+
+
+async def accepted(world: World, page: Page, done: Write, user_id: str, dice: Random) -> None:
+    """A write returned: from now on it is promised."""
+    promise = world.ledger.accept(page, done, user_id)
+    if promise is None:
+        return
+    world.promises_by_id[promise.operation.id].append(promise)
+    world.note("%s: %s wrote %s", page.name, user_id, promise.operation)
+    page.device.guests_wrote |= user_id == GUEST
+    check_time(world, page, promise.operation.timestamp)
+    if dice.random() < 0.5:
+        page.run(follow(page, promise, done))
+
+
+def check_time(world: World, page: Page, timestamp: str) -> None:
+    """Who knows the server's time stamps writes with it, to within what a slow reply hides."""
+    if page.synchronizer is not None and page.knows_time == (page.synchronizer, page.device.skew):
+        behind = world.now_ms() - int(timestamp[:12], 16)
+        require(behind < 12_000, 5, "%s knows the time, and is %s ms behind", page.name, behind)
+
+
+OFTEN = ["ratings", *2 * ["watch_history"], *2 * ["settings"], "profile", "notes", "favorites"]
+OFTEN += ["memos", "notes"]
+"""What people write, some of it more often."""
+
+
+def content(world: World, page: Page, user_id: str, dice: Random) -> Content:
+    """Something to write."""
+    name = dice.choice(OFTEN)
+    if dice.random() < 0.05:
+        name = "drafts"
+    device = page.device.name
+    key = f"{device}-own" if dice.random() < 0.4 else f"k{dice.randint(0, 2)}"
+    author = f"guest-{device}" if user_id == GUEST else user_id
+    value = f"{author}/{page.name}/{world.number()}"
+    if dice.random() < 0.18 and name not in ("settings", "profile"):
+        return name, key, None, value
+    match name:
+        case "ratings":
+            data: dict[str, Any] = {"rating": dice.randint(1, 5), "review": value}
+        case "watch_history":
+            progress = dice.choice([0.0, 10.0, 90.0])
+            data = {"title": value, "progress": progress, "completed": progress > 50}
+        case "favorites":
+            data = {"title": value}
+        case "settings":
+            data = chosen({"color": value, "size": dice.randint(0, 9)}, value, dice)
+        case "profile":
+            key = user_id
+            data = chosen({"displayName": value, "maturityLimit": dice.randint(0, 21)}, value, dice)
+        case "memos":
+            data = {"body" if page.release > 1 else "text": value}
+        case "notes" if dice.random() < 0.2:
+            data = {"text": dice.choice(sorted(BAD))}
+        case _:
+            data = {"text": value[:20]}
+    return name, key, data, value
+
+
+def chosen(fields: dict[str, Any], value: str, dice: Random) -> dict[str, Any]:
+    """One or two of the fields."""
+    fields = {**fields, "preferences": {dice.choice("ab"): value}}
+    return {name: fields[name] for name in dice.sample(sorted(fields), dice.randint(1, 2))}
+
+
+async def burst(world: World, device: Device, dice: Random) -> None:
+    """Several writes, one after another."""
+    for _ in range(dice.randint(2, 6)):
+        await write(world, device, dice)
+
+
+async def write_as_guest(world: World, device: Device, dice: Random) -> None:
+    """On a device that keeps guests' data: sign out first, then write."""
+    page = await page_of(world, device, dice)
+    if page is None or not page.usable or not device.spec.guest:
+        return
+    if page.client.user_id is not None:
+        await log_out(world, page, "keep")
+    if page.can_act():
+        await write_on(world, page, dice)
