@@ -44,6 +44,7 @@ LATER = (
             "sync.events",
             "sync.last_sync",
             "sync.stored_views",
+            "sync.acceptance",
             "sync.local_replica",
             "sync.results",
             "sync.reconciler",

@@ -38,7 +38,7 @@ class SyncCycle(Cycle):
         local = self._local
         if not local.clock.measured:
             return None
-        spared = self._held_now() | self._carried | self._parted
+        spared = self._held_now() | self._carried | self._parted | local.unstored
         pending = local.memory.pending.values()
         batch = next_batch(pending, MAX_BATCH_OPERATIONS, spared, PARTING_BYTES)
         if not batch.operations:
@@ -62,7 +62,8 @@ class SyncCycle(Cycle):
         if not self._local.clock.measured:
             return Batch()
         pending = self._local.memory.pending.values()
-        return next_batch(pending, self._limit.operations, self._held_now())
+        spared = self._held_now() | self._local.unstored
+        return next_batch(pending, self._limit.operations, spared)
 
     def _held_now(self) -> set[str]:
         now = asyncio.get_running_loop().time()

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from atiha_web.backends.base import Backend
 from atiha_web.collections import Registry, iso
-from atiha_web.errors import ClosedError, StorageFullError
+from atiha_web.errors import ClosedError
 from atiha_web.sync import hlc
+from atiha_web.sync.acceptance import Acceptance, Made
 from atiha_web.sync.adoption import QueueAdoption, read_lists
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.events import KEPT, Event, EventKind
@@ -23,7 +23,7 @@ from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened
 from atiha_web.sync.names import GUEST, SESSION_KEY, Names
-from atiha_web.sync.operation import Operation, RecordKey, in_place_of
+from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
 from atiha_web.sync.stored_views import StoredViews
@@ -32,14 +32,6 @@ from atiha_web.sync.view_store import write_views
 logger = logging.getLogger("atiha_web")
 
 _PROBLEMS_KEPT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The clock offset (ms) a timestamp was made under, and the newest one of its record then."""
-
-    offset_ms: int
-    over: str | None
 
 
 class LocalReplica:
@@ -75,13 +67,15 @@ class LocalReplica:
         """Which pending operation says all that an earlier one, no longer pending, said."""
         self.problems: list[str] = []
         self.storage_full = False
+        self.unstored: frozenset[str] = frozenset()
+        """Which pending operation is not durable yet: it must not be sent."""
         self.last_sync: datetime | None = None
         self.last_acknowledged: datetime | None = None
         """When the server last decided one of our operations, as far as this engine saw it."""
         self.events: Feed[Event] = Feed(KEPT)
         self.session: str | None = None
         """What storage said of who is signed in, where it named this user."""
-        self._views = StoredViews(self.memory, self.names)
+        self.stored_views = StoredViews(self.memory, self.names)
         self._times = LastSync(backend.storage)
         self._closed = False
 
@@ -114,7 +108,7 @@ class LocalReplica:
             self.note_problem(problem)
         # The queue shows what a signed-in user has pending.
         self.store.room.gives_up_queue = adopted.whole
-        self._views.shows_queue = adopted.whole and self.user_id != GUEST
+        self.stored_views.shows_queue = adopted.whole and self.user_id != GUEST
 
     async def _adopt_lists(self, opened: Opened) -> None:
         """Take over the lists the seed's own app cached, until a first pull replaces them."""
@@ -166,31 +160,7 @@ class LocalReplica:
         Raises:
             StorageFullError: no room, even without cached data; nothing was changed.
         """
-        covered = self.memory.covered_by(operation)
-        try:
-            operation = await self._append(operation, covered)
-        except StorageFullError:
-            self.storage_full = True
-            self.record("problem", f"no room for a change of {operation.collection}")
-            self.changes.notify()
-            raise
-        self.storage_full = False
-        over = self.memory.newest_timestamp(operation.record)
-        self.made[operation.id] = Made(self.clock.offset_ms, over)
-        self.memory.add(operation)
-        if covered:
-            self.succeed(covered, operation)
-        await self.render([operation.collection])
-
-    async def _append(self, operation: Operation, covered: Sequence[Operation]) -> Operation:
-        """Store it with what it takes the place of; where room is short, alone."""
-        whole = in_place_of(operation, covered)
-        if whole.earlier:
-            with suppress(StorageFullError):
-                await self.store.append(whole, covered)
-                return whole
-        await self.store.append(operation, covered)
-        return operation
+        await Acceptance(self, operation).run()
 
     async def restate(self, operation: Operation) -> None:
         """Store a pending operation with another timestamp, under its own id."""
@@ -288,7 +258,7 @@ class LocalReplica:
         """Store what was given up for want of room, where there is room again."""
         if self.incoming is None and await self.store.base.write_back(self.memory.base):
             self.storage_full = False
-            self._views.forget_written()
+            self.stored_views.forget_written()
 
     async def reload_base(self) -> None:
         """Take over base as another tab stored it, or store ours where that is further.
@@ -351,15 +321,15 @@ class LocalReplica:
             # Who is signed out is not shown any more.
             return
         if anew:
-            self._views.forget_written()
+            self.stored_views.forget_written()
         if not self.store.room.is_short:
-            await write_views(self.backend.storage, self._views.changes(collections))
+            await write_views(self.backend.storage, self.stored_views.changes(collections))
         self.changes.notify()
 
     async def remove_views(self) -> None:
         """Remove what other pages could read of this user; journal and base stay."""
         async with self.mutex:
-            shown = [*self._views.all_keys(), self.names.account]
+            shown = [*self.stored_views.all_keys(), self.names.account]
             await write_views(self.backend.storage, dict.fromkeys(shown))
             await self._times.forget(self._cache_keys())
 

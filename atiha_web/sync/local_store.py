@@ -120,6 +120,24 @@ class LocalStore:
         if replaces:
             await self._remove(self._names.journal + older.id for older in replaces)
 
+    async def append_shown(
+        self,
+        operation: Operation,
+        replaces: Sequence[Operation],
+        views: Mapping[str, str | None],
+    ) -> None:
+        """As ``append``, and then write views, all in one call; nothing makes room for it.
+
+        Raises:
+            StorageFullError: only what comes before something that found no room holds.
+            StorageUnavailableError: storage cannot be used.
+        """
+        journal = self._names.journal
+        replaced = dict.fromkeys(journal + older.id for older in replaces)
+        await self._storage.write(
+            {journal + operation.id: encode_operation(operation), **replaced, **views}
+        )
+
     async def remove(self, operation_ids: Iterable[str]) -> None:
         """Take operations out of the journal."""
         names = list(operation_ids)

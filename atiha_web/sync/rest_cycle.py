@@ -67,6 +67,8 @@ class RestCycle(Cycle):
         for operation in sorted(
             local.memory.pending.values(), key=lambda item: (item.timestamp, item.id)
         ):
+            if operation.id in local.unstored:
+                continue
             if operation.collection in local.registry or is_call(operation):
                 call = call_of(operation, local.registry, local.user_id)
                 queues.setdefault(path_of(call.endpoint), []).append(operation)

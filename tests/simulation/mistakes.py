@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +120,17 @@ async def append(
     await _rewrite(self, {n: t for n, t in array.items() if n not in {o.id for o in replaces}})
 
 
+async def append_shown(
+    self: LocalStore,
+    operation: Operation,
+    replaces: Sequence[Operation],
+    views: Mapping[str, str | None],
+) -> None:
+    """In place of ``LocalStore.append_shown``."""
+    await append(self, operation, replaces)
+    await self._storage.write(views)
+
+
 async def remove(self: LocalStore, operation_ids: Iterable[str]) -> None:
     """In place of ``LocalStore.remove``."""
     names = set(operation_ids)
@@ -150,6 +161,7 @@ SHARED_ARRAY = tuple(
     Edit(LocalStore, name, "", function)  # type: ignore[arg-type]  # a whole function
     for name, function in [
         ("append", append),
+        ("append_shown", append_shown),
         ("remove", remove),
         ("journal_ids", journal_ids),
         ("read_operation", read_operation),

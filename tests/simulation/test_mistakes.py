@@ -21,6 +21,7 @@ from atiha_web.sync import (
     recovery,
     results,
 )
+from atiha_web.sync.acceptance import Acceptance
 from atiha_web.sync.base_cycle import Cycle
 from atiha_web.sync.base_store import BaseStore
 from atiha_web.sync.clock import CorrectedClock
@@ -105,7 +106,7 @@ MISTAKES = [
     mistake("manifest before its pages", (BaseStore, "_write_in_turns", "        async for some", "        await self._storage.write({self._names.manifest: manifest})\n        stored = manifest\n        async for some")),
     mistake("others write between the parts of a reply", (Reconciler, "_apply", "async with local.mutex:", "if True:"), (Engine, "write", "async with local.mutex:", "if True:")),
     # What one operation takes the place of.
-    mistake("what a refused write replaced is gone", (LocalReplica, "_append", "if whole.earlier:", "if False:")),
+    mistake("what a refused write replaced is gone", (Acceptance, "__init__", "in_place_of(operation, self._covered)", "operation")),
     mistake("what a refused write replaced comes back nowhere", (LocalReplica, "settle", "await self._bring_back(operation)", "pass")),
     mistake("replaced means saved", (Engine, "wait_saved", "local.successor(operation.id)", "operation.id")),
     # Tabs.
