@@ -67,7 +67,7 @@ MISTAKES = [
     mistake("view taken for truth", (adoption, "_is_our_row", "return isinstance(key, str) and", "return False and"), (LocalReplica, "_adopt_lists", "if base.epoch is not None or base.rows:", "if False:"), (LocalReplica, "_adopt_lists", "base.put(record, row)\n", "base.put(record, row, force=True)\n")),
     mistake("mirror ignored", (MirroredStorage, "_recover", "stored, mirrored, now_ms", "stored, {}, now_ms")),
     mistake("mirror replayed after drop", (recovery, "_is_over", "        return True\n", "        return False\n")),
-    mistake("user not in the key", (Names, "prefix", "quote(self.user_id, safe='')", "'user'")),
+    mistake("user not in the key", (Names, "prefix", "_encoded(self.user_id)", "'user'")),
     mistake("result ignored", (Reconciler, "_take_rows", "in verdicts.acknowledged.values()", "in ()")),
     mistake("digest ignored", (Reconciler, "_take_changes", "differs = comparable and", "differs = False and")),
     # Beyond the list that is asked for.
