@@ -12,21 +12,33 @@ ROUNDS = 4
 MOST_SLOWER = 1.1
 MOST_BYTES = 80_000
 BARE = "from pydantic import BaseModel"
-OURS = "import atiha_web\nclient = await atiha_web.connect()"
+OURS = "import atiha_web\nclient = await atiha_web.connect({})"
 
 
 async def measure(lab: Lab) -> list[Figure]:
-    """Both, each on a device that has nothing cached."""
-    bare, ours = [], []
+    """Each on a device that has nothing cached.
+
+    Nobody is signed in there, as on any device at first; beside it what one pays who is.
+    """
+    account = await lab.account()
+    signed_in = f"user_id={account.id!r}, token={account.token!r}"
+    bare, ours, theirs = [], [], []
     for _ in range(ROUNDS):
         bare.append(await _start(lab, "pydantic", BARE))
-        ours.append(await _start(lab, "atiha-web", OURS))
+        ours.append(await _start(lab, "atiha-web", OURS.format("")))
+        theirs.append(await _start(lab, "atiha-web", OURS.format(signed_in)))
     return [
         Figure(
             "start of Pyodide, import and `connect` ÷ start of Pyodide with pydantic",
             middle(ours) / middle(bare),
             MOST_SLOWER,
             details=f"{middle(ours):,.0f} ms; {middle(bare):,.0f} ms",
+        ),
+        Figure(
+            "the same, with somebody signed in",
+            middle(theirs) / middle(bare),
+            MOST_SLOWER,
+            details=f"{middle(theirs):,.0f} ms",
         ),
         await _download(lab),
     ]
