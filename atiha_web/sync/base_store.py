@@ -297,6 +297,8 @@ class BaseStore:
         async for some in in_turns(pages.items(), PAGES_WRITTEN_PER_TURN):
             await self._storage.write(dict(some))
         if [stored] != await self._storage.read([self._names.manifest]):
+            # Nothing names them: of what was given up meanwhile nothing may stay.
+            await self._remove(pages)
             raise _OvertakenError
         await self._storage.write({self._names.manifest: manifest})
 

@@ -48,7 +48,8 @@ class Write:
         Raises:
             SaveError: this platform cannot promise that level.
             OperationRejectedError: the server refused the write; it is in quarantine.
-            ClosedError: the client was closed first; the write is kept and sent later.
+            ClosedError: the client was closed first; the write is kept and sent later, unless
+                the user signed out and discarded it.
         """
         if self.operation is not None:
             await self._engine.wait_saved(self.operation, level)
@@ -198,7 +199,9 @@ class Engine:
                 raise OperationRejectedError(refused.message, refused.code)
             if name not in local.memory.pending:
                 return
-        raise ClosedError("the client was closed before the server had the write; it is kept")
+        raise ClosedError(
+            "the client was closed before the server had the write; unless discarded, it is kept"
+        )
 
     # -- quarantine ------------------------------------------------------------------------
 

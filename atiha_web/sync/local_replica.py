@@ -308,6 +308,17 @@ class LocalReplica:
         if self.session is not None:
             await self.backend.storage.write({SESSION_KEY: self.session})
 
+    async def heal(self) -> None:
+        """Write everything again where storage was cleared unheard, before base goes there.
+
+        A base alone would say that what the journal lacks was acknowledged.
+        """
+        pending = self.memory.pending.keys()
+        if not pending or not await self.store.base.was_cleared():
+            return
+        if not pending <= set(await self.store.journal_ids()):
+            await self.restore()
+
     async def erase(self) -> None:
         """Remove all of this user's data from this device."""
         async with self.mutex:

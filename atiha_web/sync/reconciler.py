@@ -111,6 +111,7 @@ class Reconciler:
             try:
                 # What follows is as much work again: others come first.
                 await asyncio.sleep(0)
+                await local.heal()
                 if complete is None:
                     await local.store.base.save(local.memory.base, changed)
                 else:

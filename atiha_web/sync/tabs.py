@@ -7,6 +7,7 @@ import logging
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import InvalidDataError
+from atiha_web.sync.base_store import ERASED
 from atiha_web.sync.journal import decode_operation
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.names import LAST_SYNC_KEY
@@ -47,6 +48,9 @@ class TabFollower:
         elif change.key == LAST_SYNC_KEY:
             await local.read_last_sync()
             local.changes.notify()
+        elif change.key == names.manifest and change.value == ERASED:
+            # What leaves the journal now was given up: nobody may be told that it is saved.
+            local.close()
         elif change.key == names.manifest:
             await local.reload_base()
             await local.render(local.registry)

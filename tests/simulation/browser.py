@@ -94,8 +94,6 @@ class Device:
     """Who signed out, confirmed by the database: not even a kill brings them back."""
     erased: set[str] = field(default_factory=set)
     """Whose data was discarded since a page died."""
-    ended: set[str] = field(default_factory=set)
-    """The sessions that somebody signed out of."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(f"{self.world.plan.seed}/{self.name}")
@@ -179,10 +177,14 @@ class Page:
         """Set as a reply to a sync is here, before anything comes of it."""
         self.asked_to_wait: tuple[Synchronizer | None, float] | None = None
         """Who was asked not to come before when, while nobody wished otherwise."""
+        self.waiting_since: float | None = None
+        """When it was asked to."""
         self.wishes = 0
         """How many people wait for a sync they asked for."""
         self.statuses: set[tuple[str, int]] = set()
         """What the server itself said to each user, by the status of its replies."""
+        self.ended: set[str] = set()
+        """The sessions that somebody signed out of here: this page tells the server."""
         self.often: Counter[int] = Counter()
         """Requests by the minute."""
         self.carrying: set[str] = set()

@@ -120,7 +120,7 @@ async def agree(world: World) -> None:
 def unsettled(page: Page) -> str:
     """In words, what is not as it should be without trouble; empty if nothing."""
     state, device = page.client.status.state, page.device
-    if page.client.user_id is None and device.cookie in device.ended & device.world.server.sessions:
+    if page.client.user_id is None and device.cookie in page.ended & device.world.server.sessions:
         return f"{device.name}: a session goes on that somebody signed out of"
     well = page.client.user_id is None or state in ("idle", "syncing")
     return differs(page) if well else f"{page.name} is {state} ({page.client.status.message})"

@@ -40,7 +40,7 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
     world.note("%s: %s signs out: %s, %s", page.name, user_id, pending, "done" if done else "died")
     sound = bool(done) and (page.mirrored is None or not page.mirrored.problems())
     if done:
-        device.ended |= set() if session is None else {session}
+        page.ended |= set() if session is None else {session}
         device.left |= {user_id} if page.mirrored is not None and sound else set()
         device.erased |= {user_id} if pending == "discard" else set()
         check_signed_out(device, user_id, pending)

@@ -105,7 +105,10 @@ async def dies_as_it_learns(world: World, device: Device, dice: Random) -> None:
     page = await signed_page(world, device, dice)
     if page is None or page.synchronizer is None:
         return
-    await write_on(world, page, dice)
+    if dice.random() < 0.4:
+        await write_record(world, page, "notes", f"bad-refused-{world.number()}", dice)
+    else:
+        await write_on(world, page, dice)
     if not page.usable or page.synchronizer is None:
         return
     page.storage.counts_all, page.storage.calls_left = False, dice.randint(0, 5)

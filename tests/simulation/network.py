@@ -162,6 +162,7 @@ class SimulatedTransport:
             page.asked_to_wait = None
         if wait is not None and reply.status in (429, 503):
             page.asked_to_wait = asker, now + min(float(wait), LONGEST_WAIT)
+            page.waiting_since = now
 
     def send_last(self, request: Request) -> None:
         """See ``Backend.send_last``: it outlives the page, and nobody learns of the reply."""

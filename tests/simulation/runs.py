@@ -15,6 +15,7 @@ from typing import Any
 from atiha_web.errors import AtihaError
 from tests.simulation.ending import check_offline, settle
 from tests.simulation.faults import FAULTS
+from tests.simulation.moments import MOMENTS
 from tests.simulation.motifs import MOTIFS
 from tests.simulation.oracle import check_end, check_pages
 from tests.simulation.people import PEOPLE
@@ -25,7 +26,7 @@ from tests.simulation.violations import ViolationError
 from tests.simulation.virtual_time import DeadlockError, VirtualTimeLoop
 from tests.simulation.world import World
 
-STEPS = PEOPLE | FAULTS | MOTIFS
+STEPS = PEOPLE | FAULTS | MOTIFS | MOMENTS
 WEIGHTS = {kind: weight for kind, (_, weight) in STEPS.items()}
 
 

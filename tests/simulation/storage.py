@@ -51,15 +51,18 @@ class Disk:
         else:
             self.items[key] = value
 
-    def clear(self) -> None:
-        """A person clears the site's data: every document hears of it."""
+    def clear(self, by: TabStorage | None = None) -> None:
+        """A person clears the site's data: every document hears of it, save the one that did."""
         now = asyncio.get_running_loop().time()
         self._history.extend((now, key, text) for key, text in self.items.items())
         self.items.clear()
         self.used = 0
         self._count += 1
         for document in self.documents:
-            document.hear(StorageChange(None, None), self._count)
+            if document is by:
+                document.forget()
+            else:
+                document.hear(StorageChange(None, None), self._count)
 
     def roll_back(self, moment: float) -> None:
         """The browser was killed: what it did after ``moment`` never reached the disk."""
@@ -166,6 +169,10 @@ class TabStorage:
         self._coming.append((change, number))
         loop = asyncio.get_running_loop()
         loop.call_later(self._latency or 0.0, self._take_in, context=self._context)
+
+    def forget(self) -> None:
+        """Its own copy is gone, too."""
+        self._items.clear()
 
     def _take_in(self) -> None:
         change, number = self._coming.popleft()

@@ -18,6 +18,8 @@ KEPT: dict[str, str] = {
     "a server that asks to wait is asked again at once, for what was written meanwhile": '[230,[[null,false,false,false,1500,0.3]],1,false,1,500,[2],[["bad_network",0,3439825498,0.3],["burst",0,1471622660,1.0],["bad_network",0,383875191,5.0],["sync",0,3242967364,40.0]],false,null,true]',
     "after a sign-in where there is no room, other pages open what storage holds": '[201862,[[0.02,true,false,false,1500,0]],1,false,1,3,[2],[["freeze",0,1360007929,0.3],["write",0,3040311051,0.3],["tighten",0,1827814116,0.3],["burst",0,756637868,0.0],["doom_opening",0,3161335959,0.0],["log_out_keep",0,3601844396,0.0],["write",0,4046363213,0.3]],false,120.0,true]',
     "a page that slept lacks what others wrote, learns it, and then hears that it is gone": '[202627,[[0.02,true,true,false,0,0.3]],2,false,1,3,[2],[["write",0,2602947993,0.3],["open_another",0,393028733,1.0],["freeze",0,4183366162,0.01],["bad_network",0,476748636,0.3],["write",0,3543005094,0.3],["night",0,1270616120,0.0],["bad_network",0,2829169058,40.0]],true,null,true]',
+    "base is stored after a clear that nobody heard of, and what waits is taken for acknowledged": '[782,[[0.0,true,false,false,-1500,0]],1,false,1,500,[2],[["doom",0,893370588,5.0],["lost_in_silence",0,2884208200,1.0],["write",0,1791949682,5.0],["tighten",0,251428168,0.3],["cleared_unheard",0,3567074857,1.0]],true,5.0,false]',
+    "what another page discards is told to be on the server": '[1897,[[0.02,false,false,false,0,0.3]],1,false,1,1,[2],[["asked_to_sign_in",0,1139898750,0.0],["write",0,2998338908,0.0],["discarded_elsewhere",0,2496081068,0.0]],false,null,false]',
 }
 # fmt: on
 

@@ -4,7 +4,10 @@ import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, nullcontext
 
+import pytest
+
 from atiha_web.backends.memory import MemoryEnvironment
+from atiha_web.errors import ClosedError
 from atiha_web.sync.replica import Base
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, answer, slow
@@ -129,6 +132,31 @@ async def test_what_is_pending_survives_a_clear_of_the_storage(
     assert [queue_of(a), queue_of(b), len(stored_queue(device))] == [1, 1, 1]
     await b.sync()
     assert [row["rating"] for row in await server.rows_of("ann", "ratings")] == [4]
+
+
+async def test_a_reply_after_a_clear_that_nobody_heard_of_leaves_what_is_pending(
+    server: FakeServer, device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    server.fail_next(slow(after=5), *3 * [answer(500)])
+    asking = asyncio.ensure_future(a.sync())
+    await turns()
+    await a.write("ratings", "m1", {"rating": 4})
+    # As a page does it by itself: no browser tells it of that.
+    device.origin.items.clear()
+    await asking
+    await a.sync()
+    assert [row["rating"] for row in await server.rows_of("ann", "ratings")] == [4]
+
+
+async def test_what_another_tab_discards_is_not_told_to_be_saved(open_tab: OpenTab) -> None:
+    a, b = await open_tab(), await open_tab()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    saving = asyncio.ensure_future(write.saved("server"))
+    await turns()
+    await b.engine.local.erase()
+    with pytest.raises(ClosedError, match="discarded"):
+        await saving
 
 
 async def test_a_clear_does_not_make_tabs_forget_what_the_server_has(
