@@ -14,6 +14,17 @@ def viewer(newcomer: Viewer) -> Viewer:
     return newcomer
 
 
+async def test_a_guest_is_asked_to_log_in(visitor: Viewer) -> None:
+    await visitor.film("metropolis-1927")
+    await visitor.press("My list")
+    await expect(visitor.page.get_by_role("heading", name="Welcome back")).to_be_visible()
+
+
+async def test_the_client_is_there_for_the_console(visitor: Viewer) -> None:
+    kind = await visitor.page.evaluate("pyodide.runPython('type(client).__name__')")
+    assert kind == "Client"
+
+
 async def test_a_wrong_password_is_said_in_words(viewer: Viewer) -> None:
     email = await viewer.page.locator(".menu-who .muted").text_content()
     assert email

@@ -62,17 +62,3 @@ async def test_says_what_failed_and_starts_on_a_second_try(
     await page.unroute("**/pyodide.asm.wasm")
     await page.get_by_role("button", name="Try again").click()
     await Viewer(page, demo_server.url).started()
-
-
-async def test_a_guest_is_asked_to_log_in_for_lists(
-    devices: Devices, demo_server: DemoServer
-) -> None:
-    viewer = await Viewer.at(await devices.new(), demo_server.url, "#/film/metropolis-1927")
-    await viewer.press("My list")
-    await expect(viewer.page.get_by_role("heading", name="Welcome back")).to_be_visible()
-
-
-async def test_leaves_the_client_for_the_console(devices: Devices, demo_server: DemoServer) -> None:
-    viewer = await Viewer.at(await devices.new(), demo_server.url)
-    kind = await viewer.page.evaluate("pyodide.runPython('type(client).__name__')")
-    assert kind == "Client"
