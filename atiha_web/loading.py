@@ -1,4 +1,4 @@
-"""What a start without anybody signed in leaves for later, imported while nobody waits for it."""
+"""What a start leaves for later, done in turns while nobody waits for it."""
 
 from __future__ import annotations
 
@@ -64,8 +64,12 @@ LATER = (
 
 
 async def load_in_turns() -> None:
-    """Import what a sign-in needs, a module in each turn of the event loop."""
+    """Import what a sign-in needs and build its models, one in each turn of the event loop."""
     for name in LATER:
         if name not in sys.modules:
             import_module(name)
             await asyncio.sleep(0)
+    from atiha_web.models import RECORDS  # noqa: PLC0415 - it is loaded by now
+    from atiha_web.sync.turns import built_in_turns  # noqa: PLC0415 - the same
+
+    await built_in_turns(RECORDS)

@@ -108,6 +108,10 @@ class LocalProfile(UserProfile):
     ratings: list[Rating] = Field(default_factory=list)
 
 
+RECORDS = (WatchHistoryEntry, WatchlistEntry, Favorite, Rating, UserProfile)
+"""What the built-in collections hold."""
+
+
 class User(AtihaModel):
     """An account, as the server tells it; passwords never leave the server's hash."""
 

@@ -114,9 +114,10 @@ class Session:
         """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
         async with self._switching:
             await self._switch(user_id or await self._stored.user())
-        if self.signed_in is None and self._background:
-            self._tell_of_sign_outs()
+        if self._background:
             self._spawn(load_in_turns())
+            if self.signed_in is None:
+                self._tell_of_sign_outs()
 
     async def sign_in(self, user_id: str, token: str | None) -> None:
         """Remember who is signed in on this device, and open their data."""

@@ -13,9 +13,16 @@ from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, 
 from atiha_web.sync.batches import Batch, BatchLimit, next_batch
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.outcomes import Kind, Outcome, classify
-from atiha_web.sync.protocol import MAX_BATCH_OPERATIONS, PROTOCOL, SyncReply, SyncRequest
+from atiha_web.sync.protocol import (
+    MAX_BATCH_OPERATIONS,
+    PROTOCOL,
+    WIRE_MODELS,
+    SyncReply,
+    SyncRequest,
+)
 from atiha_web.sync.reconciler import Applied, Asked
 from atiha_web.sync.replica import Quarantined
+from atiha_web.sync.turns import built_in_turns
 
 logger = logging.getLogger("atiha_web")
 
@@ -32,6 +39,7 @@ class SyncCycle(Cycle):
         super().__init__(link)
         self._limit = BatchLimit()
         self._held: dict[str, float] = {}
+        self._is_prepared = False
 
     def parting_request(self) -> Request | None:
         """See ``Cycle``: a batch as large as browsers let outlive a page."""
@@ -48,6 +56,9 @@ class SyncCycle(Cycle):
         return self._request(_body(self._reconciler.asked(), batch, limit=1))
 
     async def _exchange_all(self, tally: Tally) -> None:
+        if not self._is_prepared:
+            self._is_prepared = True
+            await built_in_turns(WIRE_MODELS)
         batch, more = self._batch(), True
         while more or batch.operations:
             applied, more = await self._exchange(batch, tally)

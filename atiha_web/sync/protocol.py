@@ -105,6 +105,10 @@ class SyncReply(WireModel):
     changes: list[Change] = Field(default_factory=list)
 
 
+WIRE_MODELS = (WireOperation, SyncRequest, RecordState, Result, Change, SyncReply)
+"""Whoever may hold up nobody builds one after the other before the first use."""
+
+
 def to_wire(operation: Operation) -> WireOperation:
     """An operation as it travels."""
     return WireOperation(

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 T = TypeVar("T")
 
@@ -22,6 +25,13 @@ async def in_turns(items: Iterable[T], size: int) -> AsyncIterator[list[T]]:
         part = list(islice(remaining, size))
         if part:
             await asyncio.sleep(0)
+
+
+async def built_in_turns(models: Iterable[type[BaseModel]]) -> None:
+    """Build models that were deferred, one in each turn: a browser takes up to 40 ms for one."""
+    for model in models:
+        model.model_rebuild()
+        await asyncio.sleep(0)
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from pydantic import BaseModel
 
-from atiha_web.sync.turns import in_turns, to_the_end
+from atiha_web.sync.turns import built_in_turns, in_turns, to_the_end
 
 
 async def test_others_have_a_turn_between_two_parts() -> None:
@@ -26,6 +27,22 @@ async def test_what_is_one_part_takes_no_turn(items: list[int]) -> None:
     assert [part async for part in in_turns(items, 2)] == [items] * len(items)
     assert not task.done()
     await task
+
+
+async def test_models_are_built_one_in_each_turn() -> None:
+    class First(BaseModel, defer_build=True):
+        name: str
+
+    class Second(First):
+        number: int
+
+    kinds: list[type[BaseModel]] = [First, Second]
+    task = asyncio.ensure_future(built_in_turns(kinds))
+    seen = []
+    while not task.done():
+        seen.append([kind.__pydantic_complete__ for kind in kinds])
+        await asyncio.sleep(0)
+    assert seen == [[False, False], [True, False], [True, True]]
 
 
 async def test_work_goes_on_to_its_end_before_a_cancellation_is_heard() -> None:
