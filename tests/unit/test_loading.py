@@ -78,3 +78,16 @@ def test_a_sign_in_loads_nothing_more() -> None:
         "asyncio.run(main())"
     )
     assert late == set()
+
+
+def test_the_first_model_is_built_before_anybody_can_click() -> None:
+    built = said(
+        "async def main():\n"
+        "    async with opened(background=False):\n"
+        "        print(*(kind.__name__ for kind in BaseModel.__subclasses__()\n"
+        "                if kind.__module__.startswith('atiha_web')\n"
+        "                and kind.__pydantic_complete__))\n"
+        "from pydantic import BaseModel\n"
+        "asyncio.run(main())"
+    )
+    assert built == {"_First"}
