@@ -177,6 +177,8 @@ class Scheduler:
             self._failed(error.outcome, partly=error.partly)
             return SyncReport(ok=False, message=error.outcome.message)
         except ClosedError as error:
+            # Nothing makes it open again; whoever closed it ends this loop, perhaps much later.
+            self._due = None
             return SyncReport(ok=False, message=str(error))
         except StorageError as error:
             logger.warning("synchronisation: %s", error)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from atiha_web.backends.memory import MemoryEnvironment
-from atiha_web.errors import StorageFullError, StorageUnavailableError
+from atiha_web.errors import ClosedError, StorageFullError, StorageUnavailableError
 from atiha_web.sync.base_cycle import CycleFailedError
 from atiha_web.sync.outcomes import Kind, Outcome
 from atiha_web.sync.scheduler import Scheduler
@@ -263,6 +263,15 @@ async def test_the_loop_outlives_and_logs(
     cycles.outcome = None
     await asyncio.sleep(40)
     assert scheduler.state == "idle"
+
+
+async def test_what_was_closed_is_not_asked_for_without_end(
+    scheduler: Scheduler, cycles: Cycles
+) -> None:
+    cycles.outcome = ClosedError("this client was closed")
+    scheduler.start()
+    await asyncio.sleep(300)
+    assert cycles.times == [0]
 
 
 async def test_nothing_runs_after_stopping(
