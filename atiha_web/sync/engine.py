@@ -48,8 +48,8 @@ class Write:
         Raises:
             SaveError: this platform cannot promise that level.
             OperationRejectedError: the server refused the write; it is in quarantine.
-            ClosedError: the client was closed first; the write is kept and sent later, unless
-                the user signed out and discarded it.
+            ClosedError: the client was closed first, and the write is kept and sent later; or
+                it was discarded in another tab, by who signed out.
         """
         if self.operation is not None:
             await self._engine.wait_saved(self.operation, level)
@@ -198,10 +198,10 @@ class Engine:
             if refused is not None:
                 raise OperationRejectedError(refused.message, refused.code)
             if name not in local.memory.pending:
+                if name in local.given_up:
+                    raise ClosedError("the write was discarded in another tab, by who signed out")
                 return
-        raise ClosedError(
-            "the client was closed before the server had the write; unless discarded, it is kept"
-        )
+        raise ClosedError("the client was closed before the server had the write; it is kept")
 
     # -- quarantine ------------------------------------------------------------------------
 

@@ -65,6 +65,8 @@ class LocalReplica:
         """How this engine came to the timestamps of its pending operations."""
         self.successors: dict[str, str] = {}
         """Which pending operation says all that an earlier one, no longer pending, said."""
+        self.given_up: set[str] = set()
+        """The operations that were pending as a person, in another tab, discarded them all."""
         self.problems: list[str] = []
         self.storage_full = False
         self.unstored: frozenset[str] = frozenset()

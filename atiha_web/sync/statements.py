@@ -9,7 +9,14 @@ from atiha_web.collections import FILLED_IN, Collection
 from atiha_web.errors import InvalidDataError
 from atiha_web.sync.calls import path_of, rest_call, undeclared_key
 from atiha_web.sync.merge import SESSION, State
-from atiha_web.sync.operation import Call, Operation, OperationType, RecordKey, check_operation
+from atiha_web.sync.operation import (
+    Call,
+    Operation,
+    OperationType,
+    RecordKey,
+    check_key,
+    check_operation,
+)
 from atiha_web.sync.replica import Replica
 
 Tick = Callable[[str | None], str]
@@ -40,6 +47,7 @@ def state_record(
     if data is None:
         if replica.resolution.in_order:
             check_deletable(declared)
+        check_key(key)
         return Operation(operation_id, declared.name, key, None, timestamp, declared.schema)
     stated = data
     if kind == "update" and not declared.single:

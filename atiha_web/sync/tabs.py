@@ -50,7 +50,7 @@ class TabFollower:
             local.changes.notify()
         elif change.key == names.manifest and change.value == ERASED:
             # What leaves the journal now was given up: nobody may be told that it is saved.
-            local.close()
+            local.given_up.update(local.memory.pending)
         elif change.key == names.manifest:
             await local.reload_base()
             await local.render(local.registry)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.simulation.many import Tally, run_many
@@ -26,10 +28,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, help="processes; one for each core unless told")
     parser.add_argument("--trace", type=int, metavar="SEED", help="tell the story of one seed")
     parser.add_argument("--coverage", action="store_true", help="which branches the seeds reach")
+    parser.add_argument("--mistakes", action="store_true", help="plant each known mistake")
     parser.add_argument("--rows", choices=["memory", "postgres"], default="memory")
     asked = parser.parse_args()
     if asked.trace is not None:
         return trace(asked.trace)
+    if asked.mistakes:
+        return mistakes()
     if asked.coverage:
         return reached(asked.first, asked.seeds)
     if asked.rows == "postgres":
@@ -48,6 +53,19 @@ def tell_progress(tally: Tally) -> None:
     """Now and then, where it takes long."""
     if tally.runs % 5000 == 0:
         show(f"{tally.runs} seeds so far, failed: {sorted(tally.failures)[:20]}")
+
+
+def mistakes() -> int:
+    """Tell which seed sees each planted mistake, and remember it for the next time."""
+    from tests.simulation.test_mistakes import see_all
+
+    found = see_all()
+    for name, seen in found.items():
+        words = "nothing sees it" if seen is None else f"seed {seen[0]}, invariant {seen[1]}"
+        show(f"{name}: {words}")
+    seeds = {name: seen[0] for name, seen in found.items() if seen is not None}
+    Path(__file__).with_name("seen_by.json").write_text(json.dumps(seeds, indent=1) + "\n")
+    return 0 if len(seeds) == len(found) else 1
 
 
 def reached(first: int, seeds: int) -> int:

@@ -88,6 +88,8 @@ class Device:
     """Whether two pages were ever open at once."""
     was_full: bool = False
     """Whether there was ever little room."""
+    cleared_asleep: bool = False
+    """Whether a page slept through a clear: it writes again what it knew, dropped since or not."""
     guests_wrote: bool = False
     died_writing: bool = False
     left: set[str] = field(default_factory=set)

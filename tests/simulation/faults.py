@@ -144,6 +144,7 @@ async def clear(world: World, device: Device, dice: Random) -> None:
         if page.usable and page.storage.calls_left is None and page.synchronizer is not None
     } & {device.stored_user}
     device.blurred = True
+    device.cleared_asleep |= any(page.process.frozen for page in device.pages)
     world.ledger.storage_cleared(device, witnessed)
     world.note("%s: storage is cleared", device.name)
     device.disk.clear()

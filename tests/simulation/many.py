@@ -57,6 +57,7 @@ def run_many(
     if jobs == 1 or len(chunks) < 2:
         for chunk in chunks:
             tally.add(run_some(chunk))
+            told(tally)
         return tally
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         for part in pool.map(run_some, chunks):

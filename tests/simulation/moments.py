@@ -144,7 +144,9 @@ async def discarded_elsewhere(world: World, device: Device, dice: Random) -> Non
 async def cleared_unheard(world: World, device: Device, dice: Random) -> None:
     """A page clears storage by itself, of which no browser tells it."""
     page = await signed_page(world, device, dice)
-    if page is None or not device.online or page.storage.calls_left is not None:
+    doomed = page is not None and page.storage.calls_left is not None
+    if page is None or not device.online or doomed or device.was_full:
+        # Without room for any base nothing tells a clear from what never was.
         return
     for each in list(device.pages):
         if each is not page:

@@ -54,8 +54,8 @@ def check_page(page: Page) -> None:
         shows = shown(page, record)
         if record.collection != "memos" or page.release == 2:
             require(shows == live, 5, "%s shows %s, not %s", page.name, shows, live)
-    if page.device.spec.latency is not None and is_just_awake(page):
-        # It hears one by one of what other processes did meanwhile.
+    if page.device.spec.latency is not None and any(map(is_just_awake, page.device.pages)):
+        # It hears one by one of what other processes did meanwhile, and they of what it does.
         return
     for promise in page.written:
         adopted = user_id == GUEST and promise.stored_in != GUEST
@@ -194,7 +194,8 @@ def check_kept(world: World, promise: Promise) -> None:
     operation, device = promise.operation, promise.device
     if promise.excused:
         name = device.name, operation.id
-        back = name in world.ledger.dropped and promise.stored_in is not None
+        sure = name in world.ledger.dropped and not device.cleared_asleep
+        back = sure and promise.stored_in is not None
         require(not back, 1, "%s was dropped, and came back", operation)
         return
     if promise.refused:

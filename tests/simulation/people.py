@@ -20,7 +20,7 @@ from tests.simulation.promises import Unsure
 from tests.simulation.promptness import HELD
 from tests.simulation.violations import require
 from tests.simulation.world import World
-from tests.simulation.writing import accepted, burst, write, write_as_guest
+from tests.simulation.writing import accepted, burst, write, write_as_guest, write_badly
 
 # -- pages ---------------------------------------------------------------------------------
 
@@ -136,6 +136,7 @@ async def drop_refused(world: World, device: Device, dice: Random) -> None:
 PEOPLE: dict[str, tuple[Action, float]] = {
     "write": (write, 40),
     "burst": (burst, 5),
+    "write_badly": (write_badly, 2),
     "write_as_guest": (write_as_guest, 2),
     "sync": (sync, 6),
     "open_another": (open_another, 6),

@@ -11,6 +11,7 @@ INVARIANTS = {
     5: "A pull never hides a newer pending change; an acknowledged one never leaves the view",
     6: "One bad operation, row or collection never blocks another",
     7: "One user never sees, sends or counts another user's data",
+    10: "Bad input gets a typed error that says what to do; nothing changes",
 }
 
 

@@ -6,7 +6,7 @@ import asyncio
 from random import Random
 from typing import Any
 
-from atiha_web.errors import AtihaError, StorageError
+from atiha_web.errors import AtihaError, ClosedError, InvalidDataError, StorageError
 from atiha_web.sync.engine import Write
 from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import RecordKey
@@ -154,3 +154,50 @@ async def write_as_guest(world: World, device: Device, dice: Random) -> None:
         await log_out(world, page, "keep")
     if page.can_act():
         await write_on(world, page, dice)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """An object in an object in an object."""
+    return {} if levels == 0 else {"a": nested(levels - 1)}
+
+
+BAD_INPUT: list[tuple[str, str, dict[Any, Any] | None]] = [
+    ("ratings", "k0", {"rating": 0}),
+    ("ratings", "k0", {"rating": 6}),
+    ("ratings", "k0", {"rating": 3.5}),
+    ("ratings", "k0", {"rating": 4, "review": "nul \x00"}),
+    ("ratings", "k0", {"rating": 4, "review": "half \ud800"}),
+    ("ratings", "", {"rating": 4}),
+    ("ratings", "k" * 257, {"rating": 4}),
+    ("ratings", "k\x00", None),
+    ("settings", "k0", {"preferences": {"a": float("nan")}}),
+    ("settings", "k0", {"preferences": {"a": [1, {"b": float("inf")}]}}),
+    ("settings", "k0", {"preferences": nested(40)}),
+    ("settings", "k0", {"preferences": {"a": "x" * 33_000}}),
+    ("settings", "k0", {"preferences": {"a\x00": 1}}),
+    ("settings", "k0", {"preferences": {"a": object()}}),
+    ("profile", "somebody", {"displayName": "not mine"}),
+    ("nothing", "k0", {"text": "nobody declared it"}),
+]
+"""What no client takes, by collection, key and data."""
+
+
+async def write_badly(world: World, device: Device, dice: Random) -> None:
+    """Somebody states what cannot be: they are told so, and nothing changes."""
+    page = await signed_page(world, device, dice)
+    if page is None or page.synchronizer is None:
+        return
+    synchronizer = page.synchronizer
+    collection, key, data = dice.choice(BAD_INPUT)
+    before = set(synchronizer.engine.local.memory.pending)
+    try:
+        done = await page.finish(synchronizer.write(collection, key, data))
+    except InvalidDataError as error:
+        world.note("%s: %s/%s was refused: %s", page.name, collection, key[:9], error)
+    except AtihaError as error:
+        require(isinstance(error, ClosedError), 10, "%r for what cannot be: %s", error, data)
+    else:
+        require(done is None, 10, "%s took %s/%s = %s", page.name, collection, key, data)
+    new = set(synchronizer.engine.local.memory.pending) - before
+    mine = {name for name in new if name.startswith(synchronizer.engine.local.clock.writer)}
+    require(not mine, 10, "%s refused %s, and keeps it", page.name, data)

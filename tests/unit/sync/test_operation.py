@@ -18,7 +18,7 @@ from atiha_web.sync.operation import (
     is_operation_id,
     record_id,
 )
-from tests.unit.sync.samples import operation, stamp
+from tests.unit.sync.samples import OpenTab, operation, queue_of, stamp
 
 
 def nested(depth: int) -> Any:
@@ -117,3 +117,10 @@ def test_a_malformed_operation_is_refused(bad: Operation) -> None:
 def test_an_operation_without_data_is_a_deletion() -> None:
     assert Operation("0123456789ab-1", "ratings", "m1", None, stamp()).type == "delete"
     assert operation(1).type == "put"
+
+
+async def test_a_deletion_names_a_key_too(open_tab: OpenTab) -> None:
+    tab = await open_tab()
+    with pytest.raises(InvalidDataError, match="NUL"):
+        await tab.write("ratings", "m\x001", None)
+    assert queue_of(tab) == 0
