@@ -75,7 +75,9 @@ def check_sent(page: Page) -> None:
     status, now = synchronizer.status(), asyncio.get_running_loop().time()
     check_said(page, status)
     pending = synchronizer.engine.local.memory.pending
-    mine = [pending[each.operation.id] for each in page.written if each.operation.id in pending]
+    # What a page that opened brought back from its database the server may know already.
+    names = {each.operation.id for each in page.written} - page.device.world.watch.ever_taken
+    mine = [each for name, each in pending.items() if name in names]
     if status.state == "idle" and page.told_more is not None:
         who, since = page.told_more
         late = who is synchronizer and now - max(since, page.process.awake_since) > HEARD
