@@ -19,6 +19,7 @@ from atiha_web import (
     PendingOperationsError,
     ProblemError,
     Rating,
+    StorageFullError,
     UnknownCollectionError,
     WrongUserError,
     connect,
@@ -256,6 +257,27 @@ async def test_a_second_tab_writes_no_views_of_who_signed_out(
     await turns()
     assert other.user_id is None
     assert views(phone) == []
+
+
+async def test_where_there_is_no_room_nobody_is_signed_in_by_half(
+    phone: FakeDevice, client: Client, open_client: OpenClient
+) -> None:
+    await client.users.logout()
+    before = dict(phone.origin.items)
+    phone.origin.quota = phone.origin.used + 5
+    with pytest.raises(StorageFullError):
+        await log_in(client)
+    assert (client.user_id, phone.origin.items) == (None, before)
+    assert (await open_client()).user_id is None
+    phone.origin.quota = None
+    await log_in(client)
+    assert client.user_id == "user-1"
+
+
+async def test_what_storage_lacks_is_told_where_nobody_is_signed_in(phone: FakeDevice) -> None:
+    backend = replace(phone.backend(), storage_problems=lambda: ("no database here",))
+    async with connect(backend=backend) as client:
+        assert client.status.problems == ("no database here",)
 
 
 async def test_wrong_credentials_change_nothing(client: Client) -> None:

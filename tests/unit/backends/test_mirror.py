@@ -253,6 +253,18 @@ async def test_a_database_that_was_taken_away_is_told() -> None:
     assert storage.problems()[0].startswith("the browser's database was deleted")
 
 
+async def test_a_database_that_was_taken_away_stays_so_though_what_it_had_begun_ends_well() -> None:
+    database = Database()
+    storage = await mirrored(database)
+    database.commits.clear()
+    await storage.write({"kept:1": "a"})
+    await asyncio.sleep(0)
+    storage.lose("the browser's database was deleted")
+    database.commits.set()
+    await turns()
+    assert storage.problems()[0].startswith("the browser's database was deleted")
+
+
 async def test_closing_begins_what_waits() -> None:
     database = Database()
     storage = await mirrored(database)
