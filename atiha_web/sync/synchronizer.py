@@ -125,7 +125,9 @@ class Synchronizer:
     def status(self) -> Status:
         """How things stand."""
         local, scheduler = self.engine.local, self.scheduler
-        full = local.storage_full
+        # What waits for a person goes first: until then nothing leaves and makes room.
+        waits = scheduler.state in ("needs_auth", "upgrade_required")
+        full = local.storage_full and not waits
         return Status(
             state="storage_full" if full else scheduler.state,
             user_id=local.user_id,

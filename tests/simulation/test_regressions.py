@@ -22,6 +22,7 @@ KEPT: dict[str, str] = {
     "what another page discards is told to be on the server": '[1897,[[0.02,false,false,false,0,0.3]],1,false,1,1,[2],[["asked_to_sign_in",0,1139898750,0.0],["write",0,2998338908,0.0],["discarded_elsewhere",0,2496081068,0.0]],false,null,false]',
     "a page that slept while another discarded all asks without end, and lets nobody have a turn": '[207137,[[null,false,true,false,1500,0]],1,false,1,500,[1],[["write",0,1915716350,0.0],["freeze",0,3798916640,0.0],["database_fails",0,4036363963,0.0],["log_out_discard",0,300680822,0.0],["write",0,584676320,0.0],["dies_as_it_learns",0,3967030598,0.0],["release_pages",0,657798110,0.0],["lost_in_silence",0,1099868165,0.0]],false,120.0,true]',
     "a page that slept through a discard and a sign-in of the same user goes on": '[816,[[null,true,true,false,7200000,0]],1,true,2,500,[2],[["write",0,2386106672,0.0],["freeze",0,3324639875,0.0],["jump_clock",0,295618671,0.0],["sync",0,3147902600,0.0],["database_slow",0,656048815,0.0],["database_slow",0,497387448,0.0],["write",0,2469900438,0.0],["discarded_elsewhere",0,457516616,0.0],["doom",0,3348441305,0.0],["jump_clock",0,1121465994,0.0],["both_learn_at_once",0,2925447457,0.0]],true,null,true]',
+    "who is to sign in is told of a full storage instead, and nothing ever makes room": '[208372,[[null,true,true,false,40000,0]],1,true,1,3,[2],[["write",0,2457746676,0.0],["tighten",0,3181456053,0.0],["expire_tokens",0,232736937,0.0],["burst",0,1304322314,0.0]],false,null,true]',
 }
 # fmt: on
 

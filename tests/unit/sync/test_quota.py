@@ -109,6 +109,18 @@ async def test_operations_that_left_the_journal_end_storage_full(
     assert (tab.status().state, queue_of(tab)) == ("idle", 0)
 
 
+async def test_without_room_and_without_a_session_one_is_asked_to_sign_in(
+    device: FakeDevice, tab: Synchronizer, server: FakeServer
+) -> None:
+    await fill_up(device, tab)
+    device.origin.quota = 0
+    with pytest.raises(StorageFullError):
+        await rate(tab, "m1", 5)
+    server.fail_next(answer(401))
+    assert not (await tab.sync()).ok
+    assert (tab.status().state, queue_of(tab)) == ("needs_auth", 1)
+
+
 async def test_the_journal_drains_though_base_cannot_be_stored(
     device: FakeDevice, tab: Synchronizer, server: FakeServer
 ) -> None:
