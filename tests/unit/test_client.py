@@ -259,19 +259,20 @@ async def test_a_second_tab_writes_no_views_of_who_signed_out(
     assert views(phone) == []
 
 
+@pytest.mark.parametrize("room", range(5, 46, 10))
 async def test_where_there_is_no_room_nobody_is_signed_in_by_half(
-    phone: FakeDevice, client: Client, open_client: OpenClient
+    phone: FakeDevice, client: Client, room: int
 ) -> None:
     await client.users.logout()
-    before = dict(phone.origin.items)
-    phone.origin.quota = phone.origin.used + 5
-    with pytest.raises(StorageFullError):
-        await log_in(client)
-    assert (client.user_id, phone.origin.items) == (None, before)
-    assert (await open_client()).user_id is None
-    phone.origin.quota = None
-    await log_in(client)
-    assert client.user_id == "user-1"
+    async with connect(backend=replace(phone.backend(), is_mirrored=True)) as mirrored:
+        before = dict(phone.origin.items)
+        phone.origin.quota = phone.origin.used + room
+        with pytest.raises(StorageFullError):
+            await log_in(mirrored)
+        assert (mirrored.user_id, phone.origin.items) == (None, before)
+        phone.origin.quota = None
+        await log_in(mirrored)
+        assert mirrored.user_id == "user-1"
 
 
 async def test_what_storage_lacks_is_told_where_nobody_is_signed_in(phone: FakeDevice) -> None:
