@@ -249,8 +249,10 @@ async def restore_silently(world: World, device: Device, dice: Random) -> None:
     world.watch.muddled.update(world.users)
     # With numbers given a second time to other rows no digest could tell: hence the epochs.
     for name, state in before.items():
-        while world.server.rows.now(name)[0].counter <= state.counter:
+        while (counter := world.server.rows.now(name)[0].counter) <= state.counter:
             await others_put(world, name, f"after-{world.number()}")
+            grown = world.server.rows.now(name)[0].counter > counter
+            require(grown, 4, "%s was written to, and its counter stays at %s", name, counter)
 
 
 def _put_back(world: World, epochs: dict[str, str] | None = None) -> None:
