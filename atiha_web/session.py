@@ -264,13 +264,25 @@ class Session:
         """Another tab signed somebody in or out; what counts is who is signed in by now."""
         async with self._switching:
             user_id = await self._stored.user()
-            if user_id != (None if self.signed_in is None else self.signed_in.user_id):
-                previous = await self._stop()
-                if previous is not None:
-                    # What this tab wrote of them before it heard of it must not stay.
-                    await previous.engine.local.remove_views()
-                self.token = None
-                await self._switch(user_id)
+            if self._serves(user_id) and not await self._was_discarded():
+                return
+            previous = await self._stop()
+            if previous is not None and previous.user_id != user_id:
+                # What this tab wrote of them before it heard of it must not stay.
+                await previous.engine.local.remove_views()
+            self.token = None
+            await self._switch(user_id)
+
+    def _serves(self, user_id: str | None) -> bool:
+        return user_id == (None if self.signed_in is None else self.signed_in.user_id)
+
+    async def _was_discarded(self) -> bool:
+        """Whether what is open belongs to a session whose data another tab gave up.
+
+        That user may have signed in again since, all while this tab slept.
+        """
+        signed_in = self.signed_in
+        return signed_in is not None and await signed_in.engine.local.store.base.was_erased()
 
     def _on_signal(self, name: str) -> None:
         self.statuses.notify()

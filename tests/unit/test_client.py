@@ -24,6 +24,8 @@ from atiha_web import (
     WrongUserError,
     connect,
 )
+from atiha_web.backends.base import StorageChange
+from atiha_web.sync.names import SESSION_KEY
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, lost_request
 
 OpenClient = Callable[..., Awaitable[Client]]
@@ -257,6 +259,21 @@ async def test_a_second_tab_writes_no_views_of_who_signed_out(
     await turns()
     assert other.user_id is None
     assert views(phone) == []
+
+
+async def test_a_tab_that_slept_shows_nothing_of_what_another_discarded(
+    phone: FakeDevice, client: Client, open_client: OpenClient
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.sync()
+    other = await open_client()
+    asleep = phone.origin.documents.pop()
+    await client.users.logout(pending="discard")
+    await log_in(client)
+    phone.origin.documents.append(asleep)
+    asleep.deliver(StorageChange(SESSION_KEY, phone.origin.items[SESSION_KEY]))
+    await turns()
+    assert (other.user_id, len(other["ratings"])) == (client.user_id, 0)
 
 
 @pytest.mark.parametrize("room", range(5, 46, 10))
