@@ -12,7 +12,7 @@ from atiha_web.sync.operation import Operation
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import LATEST
 from tests.simulation.leaving import journal_of
-from tests.simulation.oracle import check_mirror, differs, taken_back
+from tests.simulation.oracle import arrived, check_mirror, differs, lacks_room, taken_back
 from tests.simulation.pages import open_page, sign_in
 from tests.simulation.promptness import check_erased, check_rhythm
 from tests.simulation.reference import says, stated
@@ -122,7 +122,11 @@ def unsettled(page: Page) -> str:
     state, device = page.client.status.state, page.device
     if page.client.user_id is None and device.cookie in page.ended & device.world.server.sessions:
         return f"{device.name}: a session goes on that somebody signed out of"
-    well = page.client.user_id is None or state in ("idle", "syncing")
+    if page.client.user_id is None:
+        return differs(page)
+    if lacks_room(page):
+        return f"{page.name} keeps in memory what there is room for"
+    well = state in ("idle", "syncing")
     return differs(page) if well else f"{page.name} is {state} ({page.client.status.message})"
 
 
@@ -179,7 +183,12 @@ def is_known(page: Page, operation: Operation) -> bool:
     held = watch.accounts[user_id].held(operation.record)
     if operation.id in watch.ever_taken or says(operation.collection, held, fact):
         return True
-    # Of a guest's word that a guest took back no server knows.
+    # Of a guest's word that a guest took back no server knows; where clocks are wrong what is no
+    # longer said has another time than what took its place.
     world = page.device.world
     given = world.promises_by_id.get(operation.id, ())
-    return any(promise.user_id == GUEST and taken_back(world, promise) for promise in given)
+    return any(
+        (promise.user_id == GUEST and taken_back(world, promise))
+        or (world.skewed and arrived(world, promise))
+        for promise in given
+    )

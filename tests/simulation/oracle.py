@@ -14,14 +14,14 @@ from atiha_web.sync.names import GUEST, QUEUE_KEY, Names
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.recovery import is_mirrored
 from tests.simulation.collections import BAD, CLIENT
-from tests.simulation.promises import covers
+from tests.simulation.promises import covers, says_all
 from tests.simulation.promptness import check_heard, check_sent, check_told, is_just_awake
 from tests.simulation.reference import Fact, joined, known, says, stated
 from tests.simulation.violations import require
 
 if TYPE_CHECKING:
     from tests.simulation.browser import Device, Page
-    from tests.simulation.promises import Promise
+    from tests.simulation.promises import Promise, Unsure
     from tests.simulation.world import World
 
 
@@ -269,7 +269,27 @@ def arrived(world: World, promise: Promise) -> bool:
     return any(
         other.operation.id in taken and covers(other, promise)
         for other in world.ledger.of(promise.device)
+    ) or any(
+        each.is_about(promise) and says_all(each.data, operation) and has_come(world, each)
+        for each in world.ledger.unsure
     )
+
+
+def has_come(world: World, unsure: Unsure) -> bool:
+    """Whether the server took in what a page wrote as it died."""
+    told = (account.taken.get(unsure.record, {}) for account in world.watch.accounts.values())
+    return any(
+        name not in world.promises_by_id and contains(fact.data, unsure.data)
+        for each in told
+        for (name, _), fact in each.items()
+    )
+
+
+def contains(data: Mapping[str, Any] | None, part: Mapping[str, Any] | None) -> bool:
+    """Whether a record's data says what somebody wrote of it."""
+    if data is None or part is None:
+        return data is part
+    return all(data.get(name) == value for name, value in part.items())
 
 
 def check_last(world: World) -> None:

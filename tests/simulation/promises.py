@@ -36,6 +36,8 @@ class Promise:
     """A person discarded it before any request carried it: it must never come back."""
     settled: bool = False
     """The server decided about it at least once: after a kill the next pull may have to tell."""
+    left_to: list[Promise] = field(default_factory=list)
+    """What alone says it since a restore took it from the server: lost with the last of these."""
 
     @property
     def refused(self) -> bool:
@@ -117,6 +119,7 @@ class Ledger:
         for promise in self.of(device):
             if promise.moment > moment and not (promise.on_disk or promise.on_server):
                 promise.excused = promise.excused or "the browser was killed"
+        self._lose_what_was_left_to_others(device)
 
     def storage_cleared(self, device: Device, witnessed: Container[str]) -> None:
         """The person's own doing: the database has it, or a page that is open for the user."""
@@ -124,12 +127,21 @@ class Ledger:
             safe = promise.on_disk or promise.on_server or promise.stored_in in witnessed
             if not safe:
                 promise.excused = promise.excused or "storage was cleared"
+        self._lose_what_was_left_to_others(device)
 
     def device_lost(self, device: Device) -> None:
         """Only the server has it."""
         for promise in self.of(device):
             if not promise.on_server:
                 promise.excused = promise.excused or "the device was lost"
+
+    def _lose_what_was_left_to_others(self, device: Device) -> None:
+        for promise in self.of(device):
+            if promise.left_to and not promise.excused:
+                taken = device.world.taken_ids
+                lost = [each.excused for each in promise.left_to if each.operation.id not in taken]
+                if len(lost) == len(promise.left_to) and all(lost):
+                    promise.excused = lost[0]
 
     def restored(self, before: set[str], after: set[str], answered: set[str]) -> None:
         """The server knew the operations ``before`` and knows those ``after``.
@@ -141,11 +153,14 @@ class Ledger:
             later = (p for p in self.of(promise.device) if covers(p, promise))
             same = [promise, *(each for each in later if not each.refused)]
             names = {each.operation.id for each in same}
-            held = names & after or any(
-                each.stored_in and each.operation.id not in answered for each in same
-            )
-            if names & before and not held:
+            if not names & before or names & after:
+                continue
+            holders = [
+                each for each in same if each.stored_in and each.operation.id not in answered
+            ]
+            if not holders:
                 promise.excused = promise.excused or "the server was restored from a backup"
+            promise.left_to = [] if promise in holders else holders
 
     def given_up(self, operation_ids: set[str], device: Device, *, for_good: bool) -> None:
         """A person discarded these on a device."""
@@ -154,20 +169,25 @@ class Ledger:
                 promise.excused = promise.excused or "it was discarded"
                 carried = promise.operation.id in device.world.watch.carried
                 promise.given_up = for_good and not carried
+        self._lose_what_was_left_to_others(device)
 
 
 def covers(newer: Promise, older: Promise) -> bool:
     """Whether one write of a device said all that another one had said before."""
     if newer.moment <= older.moment or newer.operation.record != older.operation.record:
         return False
-    said, before = newer.operation.data, older.operation.data
-    if said is None or before is None or newer.operation.collection not in ("settings", "profile"):
+    return says_all(newer.operation.data, older.operation)
+
+
+def says_all(said: Mapping[str, Any] | None, older: Operation) -> bool:
+    """Whether a later write of ``said`` leaves nothing of what an operation said."""
+    before = older.data
+    if said is None or before is None or older.collection not in ("settings", "profile"):
         return True
     return _names(before) <= _names(said)
 
 
-def _names(data: object) -> set[str]:
-    assert isinstance(data, dict)
+def _names(data: Mapping[str, Any]) -> set[str]:
     inner = data.get("preferences") or {}
     return {name for name in data if name != "preferences"} | {f".{name}" for name in inner}
 
