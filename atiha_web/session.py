@@ -282,7 +282,7 @@ class Session:
         That user may have signed in again since, all while this tab slept.
         """
         signed_in = self.signed_in
-        return signed_in is not None and await signed_in.engine.local.store.base.was_erased()
+        return signed_in is not None and await signed_in.engine.local.store.base.was_given_up()
 
     def _on_signal(self, name: str) -> None:
         self.statuses.notify()

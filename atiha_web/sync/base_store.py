@@ -21,6 +21,8 @@ from atiha_web.sync.pages import (
     checksum,
     decode_manifest,
     decode_page,
+    erased_last,
+    is_erased,
     paginate,
 )
 from atiha_web.sync.replica import Base, Row
@@ -32,8 +34,6 @@ logger = logging.getLogger("atiha_web")
 PAGES_READ_PER_TURN = 4
 PAGES_WRITTEN_PER_TURN = 2
 """How many pages before others get a turn: to read one may take 3 ms, to write one 4 ms."""
-ERASED = ""
-"""The manifest of data that a person gave up."""
 
 
 @dataclass
@@ -67,6 +67,7 @@ class BaseStore:
         self._page_numbers = count(1)
         self._manifest_text: str | None = None
         self._stray: set[str] = set()
+        self._since = ""
         self.partial = False
         """Whether storage lacks some of base for want of room; the next start pulls it again."""
 
@@ -76,9 +77,10 @@ class BaseStore:
         """Read into ``opened``. What cannot be read stays in storage and is named there."""
         [text] = await self._storage.read([self._names.manifest])
         manifest = decode_manifest(text)
+        self._since = erased_last(text)
         if manifest is None:
             self._manifest_text = text
-            if text:
+            if text and not is_erased(text):
                 opened.problems.append("the list of cached pages is unreadable; pulling again")
             return
         self.partial = manifest.partial
@@ -117,15 +119,25 @@ class BaseStore:
         return self._was_erased(stored)
 
     async def was_given_up(self) -> bool:
-        """Whether a person gave this user's data up, here or in another tab."""
-        return await self._storage.read([self._names.manifest]) == [ERASED]
+        """Whether a person gave this user's data up since it was read here, in whichever tab.
 
-    async def reload(self) -> Base | None:
-        """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable."""
+        Somebody may have signed in again since, and pulled another base.
+        """
+        [stored] = await self._storage.read([self._names.manifest])
+        return erased_last(stored) not in ("", self._since)
+
+    async def reload(self) -> OpenedBase | None:
+        """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable.
+
+        That of another release of the app, by its ``schemas``, is only looked at: ours stays.
+        """
         [text] = await self._storage.read([self._names.manifest])
         manifest = decode_manifest(text)
-        if manifest is None or manifest.schemas != self._schemas or text == self._manifest_text:
+        if manifest is None or text == self._manifest_text:
             return None
+        self._since = manifest.since
+        if manifest.schemas != self._schemas:
+            return await self._of_another_release(manifest)
         if manifest.partial:
             self._lacks_room(text)
             return None
@@ -136,7 +148,14 @@ class BaseStore:
         if opened.problems:
             self._table, self.partial = table, was_partial
             return None
-        return opened.base
+        return opened
+
+    async def _of_another_release(self, manifest: Manifest) -> OpenedBase | None:
+        table, self._table = self._table, PageTable()
+        opened = OpenedBase(Base(manifest.epoch, manifest.cursor), manifest.schemas)
+        whole = await self._read_pages(manifest, opened)
+        self._table = table
+        return opened if whole else None
 
     async def _read_pages(self, manifest: Manifest, opened: OpenedBase) -> bool:
         whole = True
@@ -212,7 +231,7 @@ class BaseStore:
         [stored] = await self._storage.read([self._names.manifest])
         if stored == self._manifest_text and not self.partial:
             return True
-        if stored != ERASED:
+        if not is_erased(stored):
             self._manifest_text = stored
         await self.replace(base)
         return not self._room.is_short
@@ -230,7 +249,7 @@ class BaseStore:
         self._stray = stray
 
     def _was_erased(self, stored: str | None) -> bool:
-        return stored == ERASED and self._manifest_text not in (None, ERASED)
+        return is_erased(stored) and erased_last(stored) != self._since
 
     def _lacks_room(self, stored: str | None) -> None:
         """Another tab gave up pages: what we hold must not take their room."""
@@ -248,8 +267,9 @@ class BaseStore:
         if moving:
             await asyncio.sleep(0)
         pages = await self._render(moving, base)
+        checksums, since = self._table.checksums, self._since
         manifest = Manifest(
-            base.epoch, base.cursor, base.digest, self._schemas, self._table.checksums
+            base.epoch, base.cursor, base.digest, self._schemas, checksums, since=since
         ).encode()
         if pages or manifest != stored:
             if not await self._fit(pages, manifest, stored, replaced):

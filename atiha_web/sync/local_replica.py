@@ -17,6 +17,7 @@ from atiha_web.errors import ClosedError
 from atiha_web.sync import hlc
 from atiha_web.sync.acceptance import Acceptance, Made
 from atiha_web.sync.adoption import QueueAdoption, read_lists
+from atiha_web.sync.base_store import OpenedBase
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.events import KEPT, Event, EventKind
 from atiha_web.sync.hub import Feed, Hub
@@ -124,7 +125,7 @@ class LocalReplica:
         if lists.rows:
             await self.store.base.save(base, lists.rows)
 
-    def _bring_up_to_date(self, opened: Opened) -> None:
+    def _bring_up_to_date(self, opened: OpenedBase) -> None:
         """Show rows of an older schema in their current shape until they are pulled anew."""
         older = {
             name
@@ -267,8 +268,12 @@ class LocalReplica:
 
         Rows that one of both knows better are kept: they were acknowledged.
         """
-        stored = await self.store.base.reload()
-        if stored is None:
+        opened = await self.store.base.reload()
+        if opened is None:
+            return
+        stored = opened.base
+        if opened.schemas != self.registry.schemas:
+            self._learn_of_another_release(opened)
             return
         mine = self.memory.base
         if stored.epoch is None and mine.epoch is not None:
@@ -280,6 +285,24 @@ class LocalReplica:
             await self.store.base.replace(mine)
         else:
             await self._take_over(stored, newer=stored.put_newer(mine))
+
+    def _learn_of_another_release(self, opened: OpenedBase) -> None:
+        """Take in what another tab, of another release, has acknowledged, as far as it is readable.
+
+        It stays in memory: as long as both are open each stores all of its own base.
+        """
+        self._bring_up_to_date(opened)
+        mine, theirs = self.memory.base, opened.base
+        ours, schemas = self.registry.schemas, opened.schemas
+        readable = {name for name in ours if schemas.get(name, ours[name] + 1) <= ours[name]}
+        rows = {each: row for each, row in theirs.rows.items() if each.collection in readable}
+        if theirs.epoch == mine.epoch:
+            theirs.rows = rows
+            self.memory.refresh(mine.put_newer(theirs))
+        elif theirs.epoch is not None:
+            # The server was restored meanwhile: our rows have other numbers.
+            self.incoming = Base(theirs.epoch)
+            self.memory.refresh([each for each in rows if mine.put(each, rows[each], force=True)])
 
     async def _take_over(self, stored: Base, newer: Collection[RecordKey]) -> None:
         if newer:

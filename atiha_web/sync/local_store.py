@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from atiha_web.backends.base import Storage
 from atiha_web.errors import InvalidDataError, SaveError, StorageFullError
-from atiha_web.sync.base_store import ERASED, BaseStore, OpenedBase
+from atiha_web.sync.base_store import BaseStore, OpenedBase
 from atiha_web.sync.journal import (
     decode_operation,
     decode_quarantined,
@@ -19,6 +19,7 @@ from atiha_web.sync.journal import (
 )
 from atiha_web.sync.names import Names
 from atiha_web.sync.operation import Operation
+from atiha_web.sync.pages import erased
 from atiha_web.sync.replica import Base, Quarantined
 from atiha_web.sync.room import Room
 from atiha_web.sync.turns import in_turns
@@ -56,6 +57,7 @@ class LocalStore:
         self._mark_time = mark_time
         self._storage = storage
         self._names = names
+        self._writer = writer
         self.room = Room(storage, names, schemas)
         self.base = BaseStore(storage, names, writer, schemas, self.room)
 
@@ -171,7 +173,7 @@ class LocalStore:
 
     async def erase(self) -> None:
         """Remove all of this user's data. What stays says so to tabs that did not hear of it."""
-        await self._storage.write({self._names.manifest: ERASED})
+        await self._storage.write({self._names.manifest: erased(self._writer)})
         stored = await self._storage.keys(self._names.prefix)
         entries = [
             key.removeprefix(prefix)
@@ -189,7 +191,8 @@ class LocalStore:
         What stays says so to tabs that did not hear of it.
         """
         names = list(operation_ids)
-        await self._storage.write({self._names.manifest: ERASED})
+        if names:
+            await self._storage.write({self._names.manifest: erased(names[-1])})
         await self._give_up([self._names.journal + name for name in names], names)
 
     async def _write_making_room(self, changes: Mapping[str, str]) -> None:

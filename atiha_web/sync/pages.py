@@ -20,6 +20,7 @@ from atiha_web.sync.replica import Base, Row
 
 PAGE_UNITS = 64 * 1024
 FORMAT = 1
+_ERASED = "erased by "
 
 _RECORD = partial(tuple.__new__, RecordKey)
 _STATE = partial(tuple.__new__, State)
@@ -31,7 +32,8 @@ class Manifest:
     """What base consists of: page name to checksum, and up to where it is complete.
 
     ``pages`` is in the order they were written. A ``partial`` one lacks pages that were given up
-    for want of room: it is complete up to nowhere.
+    for want of room: it is complete up to nowhere. ``since`` names the last time that a person gave
+    up all of this user's data on this device.
     """
 
     epoch: str | None
@@ -40,11 +42,12 @@ class Manifest:
     schemas: Mapping[str, int]
     pages: Mapping[str, int] = field(default_factory=dict)
     partial: bool = False
+    since: str = ""
 
     def without_oldest(self, count: int) -> Manifest:
         """What is left when the pages written first are given up."""
         pages = dict(islice(self.pages.items(), count, None))
-        return Manifest(None, 0, EMPTY, self.schemas, pages, partial=True)
+        return Manifest(None, 0, EMPTY, self.schemas, pages, partial=True, since=self.since)
 
     def encode(self) -> str:
         """The stored text. That of a partial one is never longer than of the one it comes from."""
@@ -56,6 +59,8 @@ class Manifest:
             "schemas": dict(self.schemas),
             "pages": dict(self.pages),
         }
+        if self.since:
+            members["since"] = self.since
         return dump_json({**members, "partial": True} if self.partial else members)
 
 
@@ -72,9 +77,28 @@ def decode_manifest(text: str | None) -> Manifest | None:
             schemas={str(name): int(number) for name, number in raw["schemas"].items()},
             pages={str(name): int(checksum) for name, checksum in raw["pages"].items()},
             partial=bool(raw.get("partial", False)),
+            since=str(raw.get("since", "")),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def erased(by: str) -> str:
+    """What stands in the manifest's place once a person gave everything up; ``by`` is unique."""
+    return f"{_ERASED}{by}"
+
+
+def is_erased(text: str | None) -> bool:
+    """Whether a stored text is what ``erased`` makes."""
+    return text is not None and text.startswith(_ERASED)
+
+
+def erased_last(text: str | None) -> str:
+    """Who gave everything up last, by what stands in the manifest's place; empty for nobody."""
+    if text is not None and is_erased(text):
+        return text.removeprefix(_ERASED)
+    manifest = decode_manifest(text)
+    return "" if manifest is None else manifest.since
 
 
 def checksum(text: str) -> int:

@@ -70,6 +70,7 @@ class Reconciler:
             local.check_open()
             # The journal first: what another tab takes out of it meanwhile is in base by then.
             stored = set(await local.store.journal_ids())
+            was_given_up = await local.store.base.was_given_up()
             await local.reload_base()
             absent = [each for name, each in local.memory.pending.items() if name not in stored]
             for name in sorted(stored - local.memory.pending.keys()):
@@ -80,6 +81,7 @@ class Reconciler:
             if missing and await local.store.base.was_cleared():
                 await local.restore()
             else:
+                local.given_up.update(missing if was_given_up else ())
                 local.forget(missing)
             await local.store.base.sweep()
             local.store.room.measure_again()
@@ -101,6 +103,8 @@ class Reconciler:
         local = self._local
         async with local.mutex:
             local.check_open()
+            # What another tab stored meanwhile, unheard, is not to be overwritten with less.
+            await local.reload_base()
             clock_moved = local.clock.measure(reply.server_time, sent_ms, local.clock.local_ms())
             verdicts = read_results(local.registry, operations, reply)
             self._note_conflicts(verdicts)
@@ -155,10 +159,10 @@ class Reconciler:
         Returns how many came, and the base to show from now on if one is complete.
         """
         local = self._local
+        if asked != self.asked():
+            return 0, None
         if reply.reset:
             local.incoming = Base(reply.epoch)
-            return 0, None
-        if asked != self.asked():
             return 0, None
         target = local.target
         records: list[RecordKey] = []

@@ -7,10 +7,10 @@ import logging
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.base_store import ERASED
 from atiha_web.sync.journal import decode_operation
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.names import LAST_SYNC_KEY
+from atiha_web.sync.pages import is_erased
 
 logger = logging.getLogger("atiha_web")
 
@@ -48,7 +48,7 @@ class TabFollower:
         elif change.key == LAST_SYNC_KEY:
             await local.read_last_sync()
             local.changes.notify()
-        elif change.key == names.manifest and change.value == ERASED:
+        elif change.key == names.manifest and is_erased(change.value):
             # What leaves the journal now was given up: nobody may be told that it is saved.
             local.given_up.update(local.memory.pending)
         elif change.key == names.manifest:

@@ -17,7 +17,7 @@ from atiha_web.sync.merge import PerField
 from atiha_web.sync.protocol import SyncReply, SyncRequest
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock
-from tests.unit.sync.samples import NOW, operation, stamp
+from tests.unit.sync.samples import NOW, operation, stamp, turns
 
 
 class OldNote(Record):
@@ -41,7 +41,7 @@ def split(data: dict[str, Any], schema: int) -> dict[str, Any]:
 
 OLD = Collection("notes", OldNote, key="slug")
 NEW = Collection("notes", NewNote, key="slug", schema=2, upgrade=split)
-Open = Callable[[Collection], Awaitable[Synchronizer]]
+Open = Callable[..., Awaitable[Synchronizer]]
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ async def open_(device: FakeDevice) -> AsyncIterator[Open]:
     """Starts the app on the device, in the version that declares its notes like this."""
     opened: list[Synchronizer] = []
 
-    async def start(declared: Collection) -> Synchronizer:
-        while opened:
+    async def start(declared: Collection, *, beside: bool = False) -> Synchronizer:
+        while opened and not beside:
             await opened.pop().stop()
         registry = Registry([*BUILT_IN, declared])
         opened.append(
@@ -238,6 +238,30 @@ async def test_stored_rows_read_in_their_new_shape_before_they_are_pulled_again(
     tab = await open_(NEW)
     assert note(tab) == {"lines": ["a", "b"]}
     assert tab.engine.local.memory.base.cursor == 0
+
+
+@pytest.mark.parametrize("versions", [(OLD, NEW), (NEW, OLD)])
+async def test_what_another_version_of_the_app_sent_stays_on_the_page(
+    open_: Open, versions: tuple[Collection, Collection]
+) -> None:
+    older, newer = [await open_(declared, beside=True) for declared in versions]
+    await older.sync()
+    await newer.sync()
+    await newer.write("ratings", "m1", {"rating": 4})
+    await turns()
+    await older.sync()
+    await turns()
+    assert newer.status().pending == 0
+    assert list(newer.engine.entries("ratings")) == ["m1"]
+
+
+async def test_what_an_older_version_of_the_app_sent_reads_in_its_new_shape(open_: Open) -> None:
+    older, newer = await open_(OLD), await open_(NEW, beside=True)
+    await newer.sync()
+    await older.write("notes", "n1", {"text": "a\nb"})
+    await older.sync()
+    await turns()
+    assert note(newer) == {"lines": ["a", "b"]}
 
 
 async def test_stored_changes_are_sent_in_their_new_shape(

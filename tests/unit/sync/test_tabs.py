@@ -10,7 +10,7 @@ from atiha_web.backends.memory import MemoryEnvironment
 from atiha_web.errors import ClosedError
 from atiha_web.sync.replica import Base
 from atiha_web.sync.synchronizer import Synchronizer
-from atiha_web.testing.fake_server import FakeDevice, FakeServer, answer, slow
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, answer, lost_request, slow
 from tests.unit.sync.samples import OpenTab, queue_of, rating, turns
 
 
@@ -159,6 +159,39 @@ async def test_what_another_tab_discards_is_not_told_to_be_saved(open_tab: OpenT
         await saving
 
 
+async def test_what_is_discarded_twice_in_a_row_is_not_told_to_be_saved(open_tab: OpenTab) -> None:
+    first = await open_tab()
+    await first.stop()
+    await first.engine.local.erase()
+    a, b = await open_tab(), await open_tab()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    saving = asyncio.ensure_future(write.saved("server"))
+    await turns()
+    await b.engine.local.erase()
+    with pytest.raises(ClosedError, match="discarded"):
+        await saving
+
+
+async def test_a_tab_that_slept_is_not_told_that_what_was_discarded_is_saved(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    assert a.engine._tabs is not None
+    await a.engine._tabs.stop()
+    await b.stop()
+    await b.engine.local.erase()
+    again = await open_tab()
+    await again.write("ratings", "m2", {"rating": 1})
+    await again.sync()
+    saving = asyncio.ensure_future(write.saved("server"))
+    await a.sync()
+    with pytest.raises(ClosedError, match="discarded"):
+        await saving
+    assert (rating(a, "m1"), rating(a, "m2")) == (None, 1)
+
+
 async def test_a_clear_does_not_make_tabs_forget_what_the_server_has(
     device: FakeDevice, open_tab: OpenTab
 ) -> None:
@@ -192,6 +225,26 @@ async def test_two_cycles_at_once_show_every_acknowledged_write_all_the_time(
     await turns()
     assert [rating(tab, "m1") for tab in (a, b)] == [4, 4]
     assert rating(await open_tab(), "m1") == 4
+
+
+async def test_a_newer_base_that_another_tab_stored_unheard_is_not_overwritten(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, deaf = await open_tab(), await open_tab()
+    await a.sync()
+    await deaf.sync()
+    break_locks(a)
+    break_locks(deaf)
+    assert deaf.engine._tabs is not None
+    await deaf.engine._tabs.stop()
+    await server.rows.renew_epochs()
+    server.fail_next(slow(after=5), slow(), slow(), *3 * [lost_request()])
+    asking = asyncio.ensure_future(deaf.sync())
+    await turns()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    await asking
+    assert [rating(tab, "m1") for tab in (a, deaf, await open_tab())] == [4, 4, 4]
 
 
 async def test_rows_another_tab_knows_better_are_kept_when_its_base_is_further(
