@@ -128,6 +128,13 @@ class Ledger:
             if not safe:
                 promise.excused = promise.excused or "storage was cleared"
         self._lose_what_was_left_to_others(device)
+        # Pages restore what they are open for; what others left there the next start finds.
+        device.wants_start |= device.spec.mirror and any(
+            key.startswith((Names(user_id).journal, Names(user_id).quarantine))
+            for user_id in device.world.all_users
+            if user_id not in witnessed
+            for key in device.disk.items
+        )
 
     def device_lost(self, device: Device) -> None:
         """Only the server has it."""
