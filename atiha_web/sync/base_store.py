@@ -31,7 +31,7 @@ from atiha_web.sync.turns import in_turns
 
 logger = logging.getLogger("atiha_web")
 
-PAGES_READ_PER_TURN = 4
+PAGES_READ_PER_TURN = 2
 PAGES_WRITTEN_PER_TURN = 2
 """How many pages before others get a turn: to read one may take 3 ms, to write one 4 ms."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterable
-
-from pydantic import ValidationError
 
 from atiha_web.backends.base import Request, Response
 from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Link, Tally
@@ -17,12 +16,14 @@ from atiha_web.sync.protocol import (
     MAX_BATCH_OPERATIONS,
     PROTOCOL,
     WIRE_MODELS,
+    Change,
     SyncReply,
     SyncRequest,
+    UnreadReply,
 )
 from atiha_web.sync.reconciler import Applied, Asked
 from atiha_web.sync.replica import Quarantined
-from atiha_web.sync.turns import built_in_turns
+from atiha_web.sync.turns import CHANGES_PER_TURN, built_in_turns, in_turns
 
 logger = logging.getLogger("atiha_web")
 
@@ -101,7 +102,7 @@ class SyncCycle(Cycle):
             return None, True
         finally:
             self._carried = set()
-        reply = _parse(answer.response)
+        reply = await _parse(answer.response)
         applied = await reconciler.apply(asked, batch.operations, reply, answer.sent_ms)
         self._limit.taken()
         self._hold(operation.id for operation in applied.verdicts.held)
@@ -155,10 +156,10 @@ def _body(asked: Asked, batch: Batch, *, limit: int = 500) -> bytes:
     )
 
 
-def _parse(response: Response) -> SyncReply:
+async def _parse(response: Response) -> SyncReply:
     try:
-        reply = SyncReply.model_validate_json(response.body)
-    except ValidationError as error:
+        reply = await _read(response.body)
+    except (ValueError, RecursionError) as error:
         logger.error("unreadable reply of the server: %s", error)
         raise CycleFailedError(
             Outcome(Kind.TRANSIENT, "the server's answer cannot be read; trying again")
@@ -168,3 +169,12 @@ def _parse(response: Response) -> SyncReply:
             Outcome(Kind.UPGRADE, "the server speaks another protocol: reload this page")
         )
     return reply
+
+
+async def _read(body: bytes) -> SyncReply:
+    """In turns: a browser needs tens of ms for all changes of a reply."""
+    unread = UnreadReply.model_validate(json.loads(body))
+    changes: list[Change] = []
+    async for some in in_turns(unread.changes, CHANGES_PER_TURN):
+        changes += map(Change.model_validate, some)
+    return unread.model_copy(update={"changes": changes})

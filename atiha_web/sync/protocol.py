@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from atiha_web.errors import InvalidDataError
 from atiha_web.sync.merge import State
-from atiha_web.sync.operation import Operation, check_names
+from atiha_web.sync.operation import Operation, check_names, dump_json
 
 PROTOCOL = 1
 
@@ -33,7 +33,20 @@ class WireModel(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_defaults=True).encode()
 
 
-class WireOperation(WireModel):
+class Sent(WireModel):
+    """What clients write: members that are JSON as they are, no models among them."""
+
+    def to_json(self) -> bytes:
+        """The same, without the serializer that a browser takes 40 ms to get ready."""
+        members = {
+            field.alias: value
+            for name, field in type(self).model_fields.items()
+            if (value := getattr(self, name)) != field.get_default(call_default_factory=True)
+        }
+        return dump_json(members).encode()
+
+
+class WireOperation(Sent):
     """One operation on the wire."""
 
     id: str
@@ -45,7 +58,7 @@ class WireOperation(WireModel):
     schema_number: int = Field(default=1, alias="schema", ge=1)
 
 
-class SyncRequest(WireModel):
+class SyncRequest(Sent):
     """What a client sends; ``operations`` are read one by one, so one bad one blocks no other."""
 
     protocol: int
@@ -105,7 +118,13 @@ class SyncReply(WireModel):
     changes: list[Change] = Field(default_factory=list)
 
 
-WIRE_MODELS = (WireOperation, SyncRequest, RecordState, Result, Change, SyncReply)
+class UnreadReply(SyncReply):
+    """A reply whose changes are still what JSON says they are, to be read a few at a time."""
+
+    changes: list[Any] = Field(default_factory=list)
+
+
+WIRE_MODELS = (WireOperation, SyncRequest, RecordState, Result, Change, UnreadReply)
 """Whoever may hold up nobody builds one after the other before the first use."""
 
 

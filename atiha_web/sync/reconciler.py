@@ -15,10 +15,8 @@ from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import SyncReply
 from atiha_web.sync.replica import Base, Quarantined
 from atiha_web.sync.results import Verdicts, read_results, restamp, shift_back
-from atiha_web.sync.turns import in_turns, to_the_end
+from atiha_web.sync.turns import CHANGES_PER_TURN, in_turns, to_the_end
 
-CHANGES_PER_TURN = 200
-"""How many rows are taken in before others get a turn: a browser needs some ms for them."""
 _CONFLICTS_KEPT = 50
 
 

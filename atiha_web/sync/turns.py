@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CHANGES_PER_TURN = 100
+"""How many rows are taken in before others get a turn: a browser needs some ms for them."""
+
 
 async def in_turns(items: Iterable[T], size: int) -> AsyncIterator[list[T]]:
     """``items`` in lists of ``size``; between two of them others get a turn of the event loop."""

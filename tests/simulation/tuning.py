@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from atiha_web.sync import base_store, batches, local_store, pages, reconciler, stored_views
+from atiha_web.sync import (
+    base_store,
+    batches,
+    cycle,
+    local_store,
+    pages,
+    reconciler,
+    stored_views,
+)
 
 LIMITS: list[tuple[Any, str, int]] = [
+    (cycle, "CHANGES_PER_TURN", 2),
     (reconciler, "CHANGES_PER_TURN", 2),
     (base_store, "PAGES_READ_PER_TURN", 2),
     (base_store, "PAGES_WRITTEN_PER_TURN", 2),

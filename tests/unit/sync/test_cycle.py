@@ -1,10 +1,16 @@
 """One cycle against every answer a server, or something else, may give."""
 
 import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
+from atiha_web.backends.base import Response
 from atiha_web.errors import OperationRejectedError
+from atiha_web.sync import cycle
+from atiha_web.sync.outcomes import HEADER
 from atiha_web.testing.fake_server import (
     FakeDevice,
     FakeServer,
@@ -17,7 +23,7 @@ from atiha_web.testing.fake_server import (
     slow,
     twice,
 )
-from tests.unit.sync.samples import OpenTab, queue_of, rating, turns
+from tests.unit.sync.samples import OpenTab, queue_of, rating, stamp, turns
 
 
 async def ratings(server: FakeServer) -> dict[str, int]:
@@ -145,14 +151,60 @@ async def test_an_operation_too_large_for_a_proxy_blocks_no_other_and_is_tried_a
     assert await ratings(server) == {"m1": 3, "m2": 4}
 
 
+UNREADABLE = {
+    "something else": b'{"code":"scripted"}',
+    "a list": b"[]",
+    "cut off": b'{"protocol":1,"epoch":"e","cursor":1,"serverTime":1,"changes":[',
+    "not UTF-8": b'{"protocol":1,"epoch":"\xe9","cursor":1,"serverTime":1}',
+    "nested without end": b'{"protocol":' + b"[" * 100_000,
+    "a change without a version": json.dumps(
+        {
+            "protocol": 1,
+            "epoch": "e",
+            "cursor": 1,
+            "serverTime": 1,
+            "changes": [{"collection": "ratings", "key": "m1", "timestamp": stamp(1)}],
+        }
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 async def test_an_unreadable_reply_with_our_header_keeps_everything(
-    server: FakeServer, open_tab: OpenTab
+    server: FakeServer, open_tab: OpenTab, body: bytes
 ) -> None:
     tab = await open_tab()
     await tab.write("ratings", "m1", {"rating": 4})
-    server.fail_next(answer(200))
-    assert not (await tab.sync()).ok
+    server.fail_next(Fault(acts=0, reply=Response(200, {HEADER: "1"}, body)))
+    report = await tab.sync()
+    assert (report.ok, report.message) == (
+        False,
+        "the server's answer cannot be read; trying again",
+    )
     assert queue_of(tab) == 1
+    assert (await tab.sync()).ok
+    assert await ratings(server) == {"m1": 4}
+
+
+async def turns_until(work: Coroutine[Any, Any, object]) -> int:
+    task, count = asyncio.ensure_future(work), 0
+    while not task.done():
+        await asyncio.sleep(0)
+        count += 1
+    return count
+
+
+async def test_others_get_turns_while_a_long_reply_is_read(
+    server: FakeServer, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await open_tab()
+    for number in range(20):
+        await writer.write("ratings", f"m{number}", {"rating": 4})
+    await writer.sync()
+    at_once, one_by_one = [await open_tab(FakeDevice(server)) for _ in range(2)]
+    fewest = await turns_until(at_once.sync())
+    monkeypatch.setattr(cycle, "CHANGES_PER_TURN", 1)
+    assert await turns_until(one_by_one.sync()) >= fewest + 19
 
 
 async def test_the_next_poll_comes_when_the_server_wishes(
