@@ -125,6 +125,9 @@ class RestCycle(Cycle):
         record = operation.record
         async with local.mutex:
             local.check_open()
+            if operation.id not in local.memory.pending:
+                # Another tab was told before: base has it, and maybe what came after it.
+                return
             base = local.memory.base
             changed = []
             if operation.collection in local.registry:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atiha_web import Client, connect
-from atiha_web.backends.base import Backend, Request, Response
+from atiha_web.backends.base import Backend, Request, Response, Usage
 from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin
 from atiha_web.backends.mirror import MirroredStorage
 from atiha_web.errors import StorageError
@@ -22,7 +22,7 @@ from atiha_web.sync.outcomes import HEADER
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
 from atiha_web.sync.synchronizer import Synchronizer
-from atiha_web.testing.fake_server import Fault
+from atiha_web.testing.fake_server import Fault, answer
 from tests.simulation.collections import OWN
 from tests.simulation.network import NO_FAULT, SimulatedTransport
 from tests.simulation.storage import Database, Disk, TabStorage
@@ -70,6 +70,10 @@ class Device:
     database: Database = field(default_factory=Database)
     pages: list[Page] = field(default_factory=list)
     faults: deque[tuple[str, Fault]] = field(default_factory=deque)
+    write_faults: deque[Fault] = field(default_factory=deque)
+    """What the next writes over REST meet."""
+    failing: str = ""
+    """The end of the path that a server which is none of ours cannot write to."""
     online: bool = True
     reachable: bool = True
     skew: int = 0
@@ -88,12 +92,16 @@ class Device:
     """Whether two pages were ever open at once."""
     was_full: bool = False
     """Whether there was ever little room."""
+    asked: bool = False
+    """Whether its people were asked to let data stay."""
     cleared_asleep: bool = False
     """Whether a page slept through a clear: it writes again what it knew, dropped since or not."""
     guests_wrote: bool = False
     died_writing: bool = False
     left: set[str] = field(default_factory=set)
     """Who signed out, confirmed by the database: not even a kill brings them back."""
+    spoilt: set[str] = field(default_factory=set)
+    """The keys of operations that were damaged: they stay, and nobody can read them."""
     erased: set[str] = field(default_factory=set)
     """Whose data was discarded since a page died."""
 
@@ -107,13 +115,23 @@ class Device:
         return self.world.now_ms() + self.skew
 
     @property
+    def slept(self) -> bool:
+        """Whether any of its pages was ever frozen."""
+        return any(page.process.frozen or page.process.awake_since for page in self.pages)
+
+    @property
     def stored_user(self) -> str:
         """Who is signed in, as storage tells all pages."""
         text = self.disk.items.get(SESSION_KEY)
         return GUEST if text is None else str(json.loads(text)["userId"])
 
-    def next_fault(self) -> Fault:
-        """What the next request meets."""
+    def next_fault(self, request: Request | None = None) -> Fault:
+        """What the next request meets, and for writes over REST what writes meet."""
+        if request is not None and "idempotency-key" in request.headers:
+            if self.failing and request.url.endswith(self.failing):
+                return answer(500, ours=False)
+            if self.write_faults:
+                return self.write_faults.popleft()
         if not self.faults:
             return NO_FAULT
         name, fault = self.faults.popleft()
@@ -132,7 +150,7 @@ class Device:
         """Take the session from a log-in, and forget it at a log-out."""
         if request.url.endswith("/api/sessions") and HEADER in reply.headers:
             self.cookie = self.world.server.token_in(reply) or self.cookie
-        elif request.method == "DELETE" and reply.status == 204:
+        elif request.url.endswith("/api/sessions/current") and reply.status == 204:
             self.cookie = None
 
     async def kill_browser(self, seconds: float) -> None:
@@ -179,6 +197,8 @@ class Page:
         """Set as a reply to a sync is here, before anything comes of it."""
         self.asked_to_wait: tuple[Synchronizer | None, float] | None = None
         """Who was asked not to come before when, while nobody wished otherwise."""
+        self.waits: dict[tuple[Synchronizer | None, str], float] = {}
+        """Who was asked to leave which path alone until when, by a server that is none of ours."""
         self.waiting_since: float | None = None
         """When it was asked to."""
         self.wishes = 0
@@ -245,6 +265,8 @@ class Page:
             collections=OWN[self.release],
             interval=INTERVAL,
             guest=self.device.spec.guest,
+            protocol="rest" if self.device.world.plan.rest else "sync",
+            update_method="PUT" if self.device.world.plan.rest == "PUT" else "PATCH",
             on_conflict=self._lost,
         )
 
@@ -271,7 +293,24 @@ class Page:
             is_mirrored=self.mirrored is not None,
             storage_problems=tuple if self.mirrored is None else self.mirrored.problems,
             send_last=self.transport.send_last,
+            persist=self._persist if device.world.plan.worn else None,
+            usage=self._usage if device.world.plan.worn else None,
         )
+
+    async def _persist(self, ask: bool) -> bool:
+        """What the browser says; it asks people, once."""
+        device = self.device
+        # Two pages that open at once may both be the first.
+        unsure = device.blurred or device.was_full or device.was_crowded
+        if ask and device.asked and not unsure:
+            words = f"{self.name} asks people once more whether their data may stay"
+            device.world.broken(ViolationError(10, words))
+        device.asked |= ask
+        return device.asked
+
+    async def _usage(self) -> Usage:
+        disk = self.device.disk
+        return Usage(disk.used, disk.quota or 5_000_000)
 
     def _close_backend(self) -> None:
         if self.mirrored is not None:

@@ -49,6 +49,8 @@ async def end_trouble(world: World) -> None:
     world.server.release(LATEST)
     for device in world.devices:
         device.faults.clear()
+        device.write_faults.clear()
+        device.failing = ""
         device.disk.quota = None
         database = device.database
         database.seconds, database.opening, database.absent = 0.002, 0.0, False

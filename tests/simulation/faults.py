@@ -227,7 +227,7 @@ async def restart_server(world: World, device: Device, dice: Random) -> None:
 async def back_up(world: World, device: Device, dice: Random) -> None:
     """A backup is made."""
     accounts = {name: account.copy() for name, account in world.watch.accounts.items()}
-    world.backup = world.server.rows.backup(), accounts
+    world.backup = world.server.backup(), accounts
     world.note("a backup is made")
 
 
@@ -235,7 +235,7 @@ async def restore(world: World, device: Device, dice: Random) -> None:
     """The last backup is put back, and clients are told by new epochs."""
     if world.backup is not None:
         world.note("the backup is restored")
-        _put_back(world)
+        _put_back(world, silently=False)
 
 
 async def restore_silently(world: World, device: Device, dice: Random) -> None:
@@ -244,8 +244,10 @@ async def restore_silently(world: World, device: Device, dice: Random) -> None:
         return
     world.note("the backup is restored, and nobody is told")
     before = {name: world.server.rows.now(name)[0] for name in world.users}
-    _put_back(world, epochs={name: state.epoch for name, state in before.items()})
+    _put_back(world, silently=True)
     world.muddy = True
+    if world.foreign is not None:
+        return
     world.watch.muddled.update(world.users)
     # With numbers given a second time to other rows no digest could tell: hence the epochs.
     for name, state in before.items():
@@ -255,14 +257,13 @@ async def restore_silently(world: World, device: Device, dice: Random) -> None:
             require(grown, 4, "%s was written to, and its counter stays at %s", name, counter)
 
 
-def _put_back(world: World, epochs: dict[str, str] | None = None) -> None:
+def _put_back(world: World, *, silently: bool) -> None:
     assert world.backup is not None
-    rows, accounts = world.backup
+    backup, accounts = world.backup
     before, answered = world.taken_ids, world.network.answered_ids
 
-    world.server.rows.restore(rows)
-    for name, epoch in (epochs or {}).items():
-        world.server.rows.keep_epoch(name, epoch)
+    world.was_restored = True
+    world.server.put_back(backup, silently=silently)
     world.watch.accounts.clear()
     world.watch.accounts.update({name: account.copy() for name, account in accounts.items()})
     world.ledger.restored(before, world.taken_ids, answered)
@@ -284,7 +285,11 @@ async def expire_tokens(world: World, device: Device, dice: Random) -> None:
 async def others_write(world: World, device: Device, dice: Random) -> None:
     """Somebody uses the REST routes: the server writes under its own name."""
     name, key = dice.choice(world.users), f"k{dice.randint(0, 2)}"
-    if dice.random() < 0.3:
+    if world.foreign is not None:
+        review = None if dice.random() < 0.3 else f"{name}/rest/{world.number()}"
+        world.note("somebody rates %s of %s: %s", key, name, review)
+        world.foreign.others_write(name, key, review)
+    elif dice.random() < 0.3:
         world.note("ratings/%s of %s is deleted over REST", key, name)
         server, now_ms = world.server, world.now_ms()
         await delete_record(server.rows, server.collections["ratings"], name, key, NOBODY, now_ms)
@@ -298,6 +303,9 @@ async def others_write(world: World, device: Device, dice: Random) -> None:
 
 async def others_put(world: World, name: str, key: str) -> None:
     """One row stated over REST."""
+    if world.foreign is not None:
+        world.foreign.others_write(name, key, f"{name}/rest/{world.number()}")
+        return
     server, now_ms = world.server, world.now_ms()
     data = {"contentId": key, "rating": 3, "review": f"{name}/rest/{world.number()}"}
     row = await put_record(server.rows, server.collections["ratings"], name, data, NOBODY, now_ms)

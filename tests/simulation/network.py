@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from atiha_web.backends.base import Request, Response
 from atiha_web.errors import NetworkError, RequestTimeoutError
+from atiha_web.sync.calls import user_of
 from atiha_web.sync.outcomes import HEADER
 from atiha_web.testing.fake_server import FakeServer, Fault
 from tests.simulation.promptness import LONGEST_WAIT, check_manners
@@ -90,8 +92,7 @@ class Network:
     @property
     def answered_ids(self) -> set[str]:
         """The operations whose acknowledgement is under way."""
-        bodies = [json.loads(each.request.body or b"{}") for each in self.under_way if each.acted]
-        return {raw["id"] for body in bodies for raw in body.get("operations", ())}
+        return {name for each in self.under_way if each.acted for name in ids_in(each.request)}
 
     def deliver_all(self) -> None:
         """What is under way arrives at once."""
@@ -126,8 +127,10 @@ class SimulatedTransport:
     async def _carried_out(self, page: Page, device: Device, request: Request) -> Response:
         if not device.reachable:
             raise NetworkError("the network is switched off")
-        fault = device.next_fault()
-        if is_single(request) and fault.reply is not None and fault.reply.status == 413:
+        fault = device.next_fault(request)
+        foreign = device.world.foreign
+        single = foreign is None and is_single(request)
+        if single and fault.reply is not None and fault.reply.status == 413:
             # Of one operation it would mean that the operation is too large for good.
             fault = NO_FAULT
         signed = _signed(request, device.cookie)
@@ -138,6 +141,8 @@ class SimulatedTransport:
         except TimeoutError:
             raise RequestTimeoutError("no reply in time") from None
         device.keep_cookie(request, reply)
+        if foreign is not None:
+            self._note_rest(known[0], request, reply)
         if request.url.endswith("/sync"):
             self._note(known[0], request, reply)
         if HEADER in reply.headers and reply.status == 200 and request.url.endswith("/sync"):
@@ -164,6 +169,21 @@ class SimulatedTransport:
             page.asked_to_wait = asker, now + min(float(wait), LONGEST_WAIT)
             page.waiting_since = now
 
+    def _note_rest(self, asker: Synchronizer | None, request: Request, reply: Response) -> None:
+        page, loop = self._page, asyncio.get_running_loop()
+        path = urlsplit(request.url).path
+        page.device.world.watch.answered(request, reply.status)
+        if request.headers.get("idempotency-key") or path.endswith("/ratings"):
+            page.replied.set()
+        named = user_of(path)
+        if named is None:
+            return
+        page.statuses.add((named, reply.status))
+        wait = reply.headers.get("retry-after")
+        if wait is not None and reply.status in (429, 503):
+            page.waits[asker, path] = loop.time() + min(float(wait), LONGEST_WAIT)
+        loop.call_later(0.005, page.device.world.look, page.device, context=Context())
+
     def send_last(self, request: Request) -> None:
         """See ``Backend.send_last``: it outlives the page, and nobody learns of the reply."""
         page, device = self._page, self._page.device
@@ -181,6 +201,8 @@ class SimulatedTransport:
 
 def ids_in(request: Request) -> set[str]:
     """The operations that a request carries."""
+    if "idempotency-key" in request.headers:
+        return {request.headers["idempotency-key"]}
     if not request.url.endswith("/sync"):
         return set()
     return {raw["id"] for raw in json.loads(request.body or b"{}").get("operations", ())}

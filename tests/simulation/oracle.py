@@ -10,9 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from atiha_web.sync import stored_views
-from atiha_web.sync.names import GUEST, QUEUE_KEY, Names
+from atiha_web.sync.names import ASIDE, GUEST, QUEUE_KEY, Names
 from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.recovery import is_mirrored
+from tests.simulation import replayed
 from tests.simulation.collections import BAD, CLIENT
 from tests.simulation.promises import covers, says_all
 from tests.simulation.promptness import check_heard, check_sent, check_told, is_just_awake
@@ -37,6 +38,9 @@ def check_pages(pages: Iterable[Page]) -> None:
 
 def check_page(page: Page) -> None:
     """What a page shows is what its base and its pending operations amount to."""
+    if page.device.world.plan.rest:
+        replayed.check_page(page)
+        return
     synchronizer = page.synchronizer
     assert synchronizer is not None
     memory, user_id = synchronizer.engine.local.memory, synchronizer.user_id
@@ -61,6 +65,7 @@ def check_page(page: Page) -> None:
         adopted = user_id == GUEST and promise.stored_in != GUEST
         if promise.user_id == user_id and not promise.excused and not adopted:
             check_shown(page, promise)
+    return
 
 
 def check_opened(page: Page) -> None:
@@ -79,6 +84,9 @@ def check_opened(page: Page) -> None:
 def check_shown(page: Page, promise: Promise) -> None:
     """A page shows an accepted write, or something later."""
     collection = promise.operation.collection
+    if promise.device.world.plan.rest:
+        replayed.check_shown(page, promise)
+        return
     if promise.refused or promise.device.world.skewed:
         # Timestamps move there; what a person sees is checked at the end.
         return
@@ -141,6 +149,8 @@ def differs(page: Page, allowed: AbstractSet[str] = frozenset()) -> str:
 
     ``allowed`` names operations that may be pending.
     """
+    if page.device.world.plan.rest:
+        return replayed.differs(page, allowed)
     synchronizer = page.synchronizer
     if synchronizer is None or synchronizer.user_id == GUEST:
         return ""
@@ -171,16 +181,23 @@ def check_end(world: World) -> None:
         check_only_own(device)
         check_stored(device)
         check_mirror(device)
-    everything = repr([world.server.rows.now(user)[1] for user in world.users])
+    everything = world.server.text_of_everything()
     for value in world.ledger.refused:
         require(f"'{value}'" not in everything, 1, "%s raised, and was kept all the same", value)
     for promise in world.ledger.promises:
-        check_kept(world, promise)
+        if world.plan.rest and not promise.excused:
+            gone = promise.user_id == GUEST and taken_back(world, promise)
+            replayed.check_kept(world, promise, taken_back=gone)
+        else:
+            check_kept(world, promise)
     check_last(world)
 
 
 def check_refused(page: Page) -> None:
     """Only what deserves it is in quarantine."""
+    if page.device.world.plan.rest:
+        replayed.check_refused(page)
+        return
     if page.client.user_id is None:
         return
     for entry in page.client.quarantined:
@@ -295,7 +312,7 @@ def contains(data: Mapping[str, Any] | None, part: Mapping[str, Any] | None) -> 
 def check_last(world: World) -> None:
     """Of a record that only one device writes, what it wrote last is what is there."""
     last: dict[tuple[str, RecordKey], Promise] = {}
-    for promise in world.ledger.promises:
+    for promise in world.ledger.promises if not world.plan.rest else ():
         if promise.operation.key == f"{promise.device.name}-own" and not promise.refused:
             last[promise.user_id, promise.operation.record] = promise
     for (user_id, record), promise in last.items():
@@ -322,6 +339,8 @@ def check_only_own(device: Device) -> None:
         for user_id in users:
             if f"{user_id}/" in text:
                 own = user_id in key or (key == QUEUE_KEY and user_id in current)
+                # What an earlier app left is kept as it was.
+                own |= key.startswith(ASIDE) or (bool(device.world.leftovers) and key == QUEUE_KEY)
                 require(own, 7, "%s keeps data of %s under %s: %s", device.name, user_id, key, text)
     for page in device.pages:
         if page.client.user_id is not None:
@@ -338,7 +357,8 @@ def check_stored(device: Device) -> None:
         if user_id is None or page.synchronizer is None:
             continue
         names, items = Names(user_id), device.disk.items
-        left = [key for key in items if key.startswith(names.journal)]
+        spoilt = device.spoilt
+        left = [key for key in items if key.startswith(names.journal) and key not in spoilt]
         require(not left, 1, "%s: the journal still holds %s", device.name, left)
         if page.synchronizer.engine.local.store.room.is_short:
             continue

@@ -58,6 +58,9 @@ async def hide(world: World, device: Device, dice: Random) -> None:
         page.signal("hidden")
         await asyncio.sleep(0.001)
         left = due - page.flushed
+        if world.plan.rest and page.flushed:
+            # There each is a request of its own, and the oldest goes.
+            left = set()
         require(not left, 3, "%s is hidden and leaves %s behind", page.name, left)
         if dice.random() < 0.4:
             world.note("%s is gone with that", page.name)
@@ -70,7 +73,11 @@ def must_flush(page: Page) -> set[str]:
     if not page.usable or synchronizer is None or synchronizer.user_id == GUEST:
         return set()
     calm = synchronizer.scheduler.may_send and synchronizer.status().in_flight == 0
-    if not calm or page.knows_time is None or page.knows_time[0] is not synchronizer:
+    if page.device.world.plan.rest:
+        calm = calm and not (page.flushed or page.waits)
+    elif page.knows_time is None or page.knows_time[0] is not synchronizer:
+        calm = False
+    if not calm:
         return set()
     pending = synchronizer.engine.local.memory.pending.values()
     return {each.id for each in pending if each.collection not in HELD}

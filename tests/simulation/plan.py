@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, replace
+from types import MappingProxyType
 
 from tests.simulation.browser import DeviceSpec
 
@@ -42,6 +43,10 @@ class Plan:
     """When the server tells clients to ask again, in seconds."""
     unseen: bool = False
     """Whether nobody looks at a page as trouble ends: timers alone must do."""
+    rest: str = ""
+    """What updates are sent with, where the server is none of ours; empty for ours."""
+    worn: bool = False
+    """Whether devices are in use for long: browsers ask, storage is damaged, people look."""
 
 
 def to_text(plan: Plan) -> str:
@@ -65,8 +70,16 @@ def from_text(text: str) -> Plan:
     )
 
 
-def draw(seed: int, weights: Mapping[str, float]) -> Plan:
-    """The plan of a seed; ``weights`` says what may happen, and how often."""
+def draw(
+    seed: int,
+    weights: Mapping[str, float],
+    rest: Mapping[str, float] = MappingProxyType({}),
+    wear: Mapping[str, float] = MappingProxyType({}),
+) -> Plan:
+    """The plan of a seed; ``weights`` says what may happen, and how often.
+
+    So does ``rest``, where the server is none of ours, and ``wear``, in some worlds.
+    """
     chance = random.Random(seed)
     skewed = chance.random() < 0.25
     devices = tuple(
@@ -92,9 +105,31 @@ def draw(seed: int, weights: Mapping[str, float]) -> Plan:
     tight = chance.random() < 0.3
     poll_after = chance.choice([None, None, None, 5.0, 120.0])
     unseen = chance.random() < 0.5
-    return Plan(
+    plan = Plan(
         seed, devices, users, skewed, release, limit, releases, steps, tight, poll_after, unseen
     )
+    # What is drawn from here on came later: it leaves alone what was drawn before.
+    method = chance.choice(["PATCH", "PATCH", "PUT"])
+    plan = replace(plan, rest=method if rest and chance.random() < 0.05 else "")
+    plan = replace(plan, worn=bool(wear) and chance.random() < 0.12)
+    more = _some(rest, 4, chance) if plan.rest else []
+    more += _some(wear, chance.randint(1, 3), chance) if plan.worn else []
+    return replace(plan, steps=_among(steps, more, len(devices), chance))
+
+
+def _some(weights: Mapping[str, float], number: int, chance: random.Random) -> list[str]:
+    return chance.choices(list(weights), list(weights.values()), k=number)
+
+
+def _among(
+    steps: tuple[Step, ...], more: Iterable[str], devices: int, chance: random.Random
+) -> tuple[Step, ...]:
+    """Some more steps at any place among those that were drawn before."""
+    mixed = list(steps)
+    for kind in more:
+        step = Step(kind, chance.randrange(devices), chance.getrandbits(32), chance.choice(PAUSES))
+        mixed.insert(chance.randint(0, len(mixed)), step)
+    return tuple(mixed)
 
 
 def _device(chance: random.Random, *, skewed: bool) -> DeviceSpec:

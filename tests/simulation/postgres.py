@@ -16,6 +16,7 @@ from atiha_web.server.rows import RowStore
 from atiha_web.sync.protocol import SyncReply
 from tests.simulation.collections import SERVER
 from tests.simulation.plan import Plan
+from tests.simulation.replays import REPLAYS
 from tests.simulation.runs import plan_of, run
 from tests.simulation.server import Deleted, Put, Renewed, ServerCall, Synced
 
@@ -75,9 +76,13 @@ class Replay:
 
 
 def plan_without_restores(seed: int) -> Plan:
-    """A seed's plan, save for backups that are put back."""
-    plan = plan_of(seed)
-    steps = tuple(step for step in plan.steps if not step.kind.startswith(_RESTORING))
+    """A seed's plan with our server, save for backups that are put back."""
+    plan = replace(plan_of(seed), rest="")
+    steps = tuple(
+        step
+        for step in plan.steps
+        if not step.kind.startswith(_RESTORING) and step.kind not in REPLAYS
+    )
     return replace(plan, steps=steps)
 
 

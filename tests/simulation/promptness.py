@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from atiha_web.sync.calls import path_of
 from atiha_web.sync.names import GUEST, Names
+from tests.simulation.collections import CLIENT
 from tests.simulation.violations import ViolationError, require
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def check_manners(page: Page, request: Request) -> None:
     now = asyncio.get_running_loop().time()
     page.often[int(now / 60)] += 1
     words = ""
-    if page.often[int(now / 60)] > TOO_OFTEN:
+    if page.often[int(now / 60)] > TOO_OFTEN * (10 if page.device.world.plan.rest else 1):
         words = f"{page.name} sends more than {TOO_OFTEN} requests in a minute"
     if page.wishes:
         # From then on what comes of that counts.
@@ -48,6 +50,9 @@ def check_manners(page: Page, request: Request) -> None:
         late = page.waiting_since is not None and now > page.waiting_since + FEW_TRIES
         if late and who is page.synchronizer and now < until - 0.001:
             words = f"{page.name} was asked to wait for {until - now:.1f} s more, and did not"
+    until = page.waits.get((page.synchronizer if page._client else None, path_of(request.url)), 0.0)
+    if now < until - 0.001:
+        words = f"{page.name} was asked to leave {request.url} alone for {until - now:.1f} s more"
     if words:
         page.device.world.broken(ViolationError(3, words))
 
@@ -136,7 +141,8 @@ def check_signed_out(device: Device, user_id: str, pending: str) -> None:
     names, items = Names(user_id), device.disk.items
     shown = [key for key in items if key.startswith("atiha_") and key.endswith(f"_{user_id}")]
     require(not shown, 7, "%s still shows %s", device.name, shown)
-    left = [key for key in items if key.startswith(names.journal)]
+    spoilt = device.spoilt
+    left = [key for key in items if key.startswith(names.journal) and key not in spoilt]
     drained = pending != "drain" or not left
     require(drained, 1, "%s signed out and said that all was sent, not %s", user_id, left)
 
@@ -154,13 +160,14 @@ def check_erased(device: Device) -> None:
 
 async def check_rhythm(world: World) -> None:
     """Idle pages ask now and then: by their timer, or as the server wishes."""
-    wished = world.plan.poll_after
+    wished = None if world.plan.rest else world.plan.poll_after
+    each = len(CLIENT) if world.plan.rest else 1
     least, most = {None: (2, 4), 5.0: (9, 15), 120.0: (0, 2)}[wished]
     pages = [page for page in world.pages if is_idle(page)]
     before = [page.requests for page in pages]
     await asyncio.sleep(65)
     for page, requests in zip(pages, before, strict=True):
-        asked = page.requests - requests
+        asked = (page.requests - requests) // each
         calm = least <= asked <= most or not is_idle(page)
         require(calm, 3, "%s asked %s times in 65 s, told %s", page.name, asked, wished)
 

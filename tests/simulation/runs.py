@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atiha_web.errors import AtihaError
+from tests.simulation.coincidences import COINCIDENCES
 from tests.simulation.ending import check_offline, settle
 from tests.simulation.faults import FAULTS
 from tests.simulation.moments import MOMENTS
@@ -20,14 +21,20 @@ from tests.simulation.motifs import MOTIFS
 from tests.simulation.oracle import check_end, check_pages
 from tests.simulation.people import PEOPLE
 from tests.simulation.plan import Plan, draw
+from tests.simulation.replays import REPLAYS
 from tests.simulation.server import ServerCall
 from tests.simulation.tuning import tuned
 from tests.simulation.violations import ViolationError
 from tests.simulation.virtual_time import DeadlockError, VirtualTimeLoop
+from tests.simulation.wear import WEAR, check_leftovers
 from tests.simulation.world import World
 
-STEPS = PEOPLE | FAULTS | MOTIFS | MOMENTS
-WEIGHTS = {kind: weight for kind, (_, weight) in STEPS.items()}
+EVERYWHERE = PEOPLE | FAULTS | MOTIFS | MOMENTS
+LATELY = WEAR | COINCIDENCES
+STEPS = EVERYWHERE | REPLAYS | LATELY
+WEIGHTS = {kind: weight for kind, (_, weight) in EVERYWHERE.items()}
+REST_WEIGHTS = {kind: weight for kind, (_, weight) in REPLAYS.items()}
+WEAR_WEIGHTS = {kind: weight for kind, (_, weight) in LATELY.items()}
 
 
 @dataclass
@@ -45,7 +52,7 @@ class Outcome:
 
 def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
-    return draw(seed, WEIGHTS)
+    return draw(seed, WEIGHTS, REST_WEIGHTS, WEAR_WEIGHTS)
 
 
 def run(plan: Plan, *, traced: bool = False) -> Outcome:
@@ -96,6 +103,7 @@ async def _story(world: World) -> None:
     await settle(world)
     world.check()
     check_end(world)
+    check_leftovers(world)
     await check_offline(world)
 
 

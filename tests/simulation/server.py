@@ -115,6 +115,21 @@ class SimulatedServer(FakeServer):
         token: str | None = json.loads(reply.body).get("token")
         return token
 
+    def backup(self) -> Any:
+        """All users' data as it is now."""
+        return self.rows.backup()
+
+    def put_back(self, backup: Any, *, silently: bool) -> None:
+        """All users' data as it was; ``silently``: under the epochs that clients know."""
+        before = {name: self.rows.now(name)[0].epoch for name in self.users}
+        self.rows.restore(backup)
+        for name, epoch in before.items() if silently else ():
+            self.rows.keep_epoch(name, epoch)
+
+    def text_of_everything(self) -> str:
+        """All that is kept of anybody, to be searched for what must not be."""
+        return repr([self.rows.now(user)[1] for user in self.users])
+
     async def _sync(self, user_id: str, request: Request) -> Response:
         # Behind the question who asks: what is refused here would have been carried out.
         for text, status in WHOLE_BATCH.items():

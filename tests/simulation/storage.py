@@ -42,6 +42,12 @@ class Disk:
         self._put(key, value, change)
         return self._count
 
+    def damage(self, key: str, text: str) -> None:
+        """An item changes, and no document has changed it."""
+        old = self.items.get(key)
+        size = 0 if old is None else units(key) + units(old)
+        self._put(key, text, units(key) + units(text) - size)
+
     def _put(self, key: str, value: str | None, change: int) -> None:
         self.used += change
         self._count += 1

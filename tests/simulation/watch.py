@@ -108,6 +108,12 @@ class Watch:
                     not missed, 4, "%s asks from %s and lacks %s", page.name, asked["cursor"], row
                 )
 
+    def answered(self, request: Request, status: int) -> None:
+        """A reply of a server that is none of ours reached a page."""
+
+    def takes_effect(self, user_id: str, record: RecordKey, name: str, request: Request) -> None:
+        """A server that is none of ours carries out an operation."""
+
     def wrote(self, user_id: str) -> None:
         """The server itself wrote rows, by its other routes."""
         account = self.accounts[user_id]

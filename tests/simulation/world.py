@@ -9,11 +9,14 @@ from random import Random
 from typing import Any
 
 from atiha_web.sync.names import GUEST
+from atiha_web.sync.operation import RecordKey
 from tests.simulation.browser import Device, Page
+from tests.simulation.foreign import ForeignServer
 from tests.simulation.network import Network
 from tests.simulation.oracle import check_pages
 from tests.simulation.plan import Plan, Step
 from tests.simulation.promises import Ledger, Promise
+from tests.simulation.replayed import ReplayWatch
 from tests.simulation.server import SimulatedServer
 from tests.simulation.violations import ViolationError
 from tests.simulation.watch import Account, Watch
@@ -29,17 +32,22 @@ class World:
         self.skewed = plan.skewed
         self.counts: Counter[str] = Counter()
         """How often each fault and each thing people do happened."""
-        self.watch = Watch(self)
+        self.watch = ReplayWatch(self) if plan.rest else Watch(self)
         self.ledger = Ledger()
         self.promises_by_id: defaultdict[str, list[Promise]] = defaultdict(list)
         self.violation: ViolationError | None = None
         self.muddy = False
         """Whether the server was restored without telling anybody."""
+        self.was_restored = False
         self.backup: tuple[Any, dict[str, Account]] | None = None
+        self.leftovers: list[tuple[Device, str, RecordKey, str]] = []
+        """What an earlier app left unsent: where, whose, of what, and a value nobody else wrote."""
         self._traced = traced
         self._log: list[tuple[float, str, tuple[object, ...]]] = []
         self._numbers = 0
-        self.server = SimulatedServer(self, plan.users)
+        self.foreign = ForeignServer(self, plan.users) if plan.rest else None
+        """The server, where it is none of ours."""
+        self.server = self.foreign or SimulatedServer(self, plan.users)
         self.users = self.server.users
         self.all_users = [*self.users, GUEST]
         self.network = Network(self.server)

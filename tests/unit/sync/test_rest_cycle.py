@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from atiha_web import (
     connect,
 )
 from atiha_web.backends.base import Request, Response
+from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin
 from atiha_web.testing.fake_server import (
     FakeDevice,
     FakeServer,
@@ -317,6 +319,24 @@ async def test_an_endpoint_the_server_does_not_have_stops_nothing(
     fail_at(rest, FAVORITES, failing(404), "GET")
     assert (await ann.sync()).ok
     assert any(FAVORITES in problem for problem in ann.status.problems)
+
+
+async def test_a_late_acknowledgement_undoes_nothing_that_came_after_it(
+    rest: PlainRest, phone: FakeDevice
+) -> None:
+    locks_of_its_own = replace(phone.backend(), environment=MemoryEnvironment(MemoryOrigin()))
+    other = connect(backend=locks_of_its_own, user_id="ann", protocol="rest", background=False)
+    async with open_on(phone) as ann, other as tab:
+        await rate(ann, "m1")
+        rest.fail_next(slow(after=5))
+        told_late = asyncio.ensure_future(ann.sync())
+        await asyncio.sleep(1)
+        await tab.profiles.remove_rating("ann", "m1")
+        fail_at(rest, RATINGS, failing(500), "GET")
+        await tab.sync()
+        assert [effect[0] for effect in rest.effects] == ["POST", "DELETE"]
+        await told_late
+        assert list(ann["ratings"]) == []
 
 
 async def test_rows_asked_for_before_an_acknowledgement_are_discarded(
