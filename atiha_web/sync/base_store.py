@@ -90,8 +90,9 @@ class BaseStore:
         if manifest.schemas != self._schemas:
             # The rows are brought into their current shape, so no page may stay as it is.
             self._table.touch_all(opened.base)
-        if whole and manifest.schemas == self._schemas:
+        if whole:
             opened.base.epoch = manifest.epoch
+        if whole and manifest.schemas == self._schemas:
             opened.base.cursor = manifest.cursor
             self._manifest_text = text
         elif not whole and [text] != await self._storage.read([self._names.manifest]):

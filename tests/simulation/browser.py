@@ -21,6 +21,7 @@ from atiha_web.sync.names import GUEST, SESSION_KEY
 from atiha_web.sync.outcomes import HEADER
 from atiha_web.sync.reconciler import Conflict
 from atiha_web.sync.recovery import MIRRORED
+from atiha_web.sync.status import SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import Fault, answer
 from tests.simulation.collections import OWN
@@ -334,10 +335,11 @@ class Page:
             self.asked_to_wait = None
         self.environment.signal(name)
 
-    def sync(self) -> None:
-        """Somebody asks for a sync."""
-        if self.usable and self.synchronizer is not None:
-            self.run(self.as_wished(self.synchronizer.sync()))
+    def sync(self) -> list[asyncio.Task[SyncReport]]:
+        """Somebody asks for a sync; returns what ends with it, where it began."""
+        if not self.usable or self.synchronizer is None:
+            return []
+        return [self.run(self.as_wished(self.synchronizer.sync()))]
 
     async def as_wished(self, work: Coroutine[Any, Any, T]) -> T:
         """Somebody waits for this: a server's wish to be left alone counts less."""

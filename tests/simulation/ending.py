@@ -34,10 +34,10 @@ async def settle(world: World) -> None:
         await send_what_others_left(world, device)
     # Views, marks and mirrors are written after what they tell of; what one of several pages
     # wrote of them as it closed, or had no room for, the next cycle puts right.
-    for page in world.pages:
-        untidy = page.device.was_crowded or page.device.blurred
-        if untidy and page.synchronizer is not None:
-            page.sync()
+    untidy = [page for page in world.pages if page.device.was_crowded or page.device.blurred]
+    ends = [each for page in untidy for each in page.sync()]
+    if ends:
+        await asyncio.wait(ends, timeout=PATIENCE)
     await asyncio.sleep(3)
     if world.plan.seed % 4 == 0:
         await check_rhythm(world)
@@ -154,6 +154,8 @@ async def enter(world: World, device: Device, user_id: str) -> Page | None:
 async def check_offline(world: World) -> None:
     """A page that is opened without network shows what the server holds."""
     for device in world.devices:
+        # What a page found in its database may just have been sent.
+        await agree(world)
         device.reachable = False
         page = await open_page(world, device)
         if page is None:

@@ -14,7 +14,9 @@ from atiha_web.server.decisions import validate
 from atiha_web.server.push import put_record, synchronise
 from atiha_web.sync.cycle import HOLD_SECONDS
 from atiha_web.sync.merge import PerField
+from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.protocol import SyncReply, SyncRequest
+from atiha_web.sync.replica import Row
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock
 from tests.unit.sync.samples import NOW, operation, stamp, turns
@@ -253,6 +255,20 @@ async def test_what_another_version_of_the_app_sent_stays_on_the_page(
     await turns()
     assert newer.status().pending == 0
     assert list(newer.engine.entries("ratings")) == ["m1"]
+
+
+async def test_what_another_version_learns_before_it_has_pulled_all_anew_stays_on_the_page(
+    open_: Open,
+) -> None:
+    older = await open_(OLD)
+    await older.write("ratings", "m1", {"rating": 4})
+    await older.sync()
+    newer = (await open_(NEW, beside=True)).engine.local
+    base, record = newer.memory.base, RecordKey("ratings", "m2")
+    base.put(record, Row(base.newest + 1, base.rows[record._replace(key="m1")].state))
+    await newer.store.base.save(base, [record])
+    await turns()
+    assert set(older.engine.view("ratings")) == {"m1", "m2"}
 
 
 async def test_what_an_older_version_of_the_app_sent_reads_in_its_new_shape(open_: Open) -> None:
