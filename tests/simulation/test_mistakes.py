@@ -83,7 +83,7 @@ MISTAKES = [
     mistake("guest adopted by nobody", (GuestAdoption, "_hand_over", "await store.append(", "(")),
     mistake("quarantine dropped", (LocalStore, "put_in_quarantine", "await self._write_making_room(", "(")),
     mistake("deleted rows in the digest", (Base, "_digest", "row is None or row.state.deleted", "row is None")),
-    mistake("reset loses what is pending", (Reconciler, "_take_changes", "            return 0, None\n        if asked", "            local.memory.remove(list(local.memory.pending))\n            return 0, None\n        if asked")),
+    mistake("reset loses what is pending", (Reconciler, "_take_changes", "if reply.reset:\n", "if reply.reset:\n            local.memory.remove(list(local.memory.pending))\n")),
     mistake("fields lost on merge", (PerField, "merge", "stamps_a.keys() | stamps_b.keys()", "+stamps_b.keys() if False else set(stamps_b)")),
     mistake("completed lost on merge", (ViewingSessions, "merge", "if loser.data.get(COMPLETED) and not", "if not loser.data.get(COMPLETED) and not")),
     mistake("tombstone resurrected by a late row", (Base, "put", "and not force and", "and not force and not old.state.deleted and")),
