@@ -1,6 +1,7 @@
 """Writes Pyodide's lock file for the wheels that are really shipped."""
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from email.parser import Parser
@@ -89,7 +90,7 @@ def _imports(names: Iterable[str]) -> list[str]:
     """The top-level modules and packages of a wheel."""
     tops = {name.split("/")[0] for name in names}
     without_data = {top for top in tops if not top.endswith((".dist-info", ".data"))}
-    return sorted(top.removesuffix(".py") for top in without_data)
+    return sorted(re.sub(r"\.pyc?$", "", top) for top in without_data)
 
 
 def _check(name: str, requirements: Iterable[Requirement], entries: Mapping[str, Entry]) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from demo.assets import fetch, lab, lock, pins
+from demo.assets import bytecode, fetch, lab, lock, pins
 from demo.assets.progress import Steps
 
-RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+LIBRARY = "python_stdlib.zip"
+RUNTIME = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
 DAY = 24 * 60 * 60
 
 Target = Literal["demo", "test"]
@@ -60,13 +61,17 @@ def build(target: Target = "demo") -> Site:
         upstream = json.loads((node_modules / "pyodide" / "pyodide-lock.json").read_text("utf-8"))
         whole = fetch.own_wheel(steps)
         own = fetch.slim_wheel(whole) if target == "demo" else whole
-        wheels = [own, *_wheels(steps, target, upstream["info"])]
+        runtime, python = node_modules / "pyodide", upstream["info"]["python"]
+        archives = [runtime / LIBRARY, *_wheels(steps, target, upstream["info"])]
+        library, *wheels = bytecode.compiled(steps, runtime, python, archives)
+        # Ours would be three times as large.
+        wheels.insert(0, own)
         builder = sorted(Path(__file__).parent.glob("*.py"))
-        name = pins.digest(pins.PACKAGE_JSON, pins.PACKAGE_LOCK, *sorted(wheels), *builder)
-        root = fetch.CACHE / "site" / f"{target}-{name}"
+        parts = (pins.PACKAGE_JSON, pins.PACKAGE_LOCK, library, *sorted(wheels), *builder)
+        root = fetch.CACHE / "site" / f"{target}-{pins.digest(*parts)}"
         if not root.exists():
             with steps.step("Site"), fetch.new_folder(root) as folder:
-                _assemble(folder, node_modules, wheels, upstream)
+                _assemble(folder, node_modules, library, wheels, upstream)
         for used in (whole.parent, own.parent, root):
             os.utime(used)
         _prune()
@@ -83,13 +88,12 @@ def _wheels(steps: Steps, target: Target, info: dict[str, str]) -> list[Path]:
 
 
 def _assemble(
-    folder: Path, node_modules: Path, wheels: list[Path], upstream: dict[str, Any]
+    folder: Path, node_modules: Path, library: Path, wheels: list[Path], upstream: dict[str, Any]
 ) -> None:
     own = wheels[0]
-    for name in RUNTIME:
-        _place(node_modules / "pyodide" / name, folder / "pyodide" / name)
-    for wheel in wheels:
-        _place(wheel, folder / "pyodide" / wheel.name)
+    runtime = [*(node_modules / "pyodide" / name for name in RUNTIME), library]
+    for file in (*runtime, *wheels):
+        _place(file, folder / "pyodide" / file.name)
     for path in pins.vendored():
         _place(node_modules / path, folder / "vendor" / Path(path).name)
     for pattern in ("*.js", "*.css"):
@@ -112,7 +116,7 @@ def _assemble(
         "pyodide": pins.npm_pins()["pyodide"],
         "python": upstream["info"]["python"],
         "wheel": f"wheels/{own.name}",
-        "boot": [f"pyodide/{name}" for name in (*RUNTIME, "pyodide-lock.json", *booted)],
+        "boot": [f"pyodide/{name}" for name in (*RUNTIME, LIBRARY, "pyodide-lock.json", *booted)],
         "files": files,
     }
     _write_json(folder / "manifest.json", manifest)

@@ -39,7 +39,7 @@ def slim(wheel: Path, folder: Path) -> None:
         }
     metadata = next(name for name in files if name.endswith(".dist-info/METADATA"))
     files[metadata] = _metadata(files[metadata])
-    _write(files, folder / wheel.name, zipfile.ZIP_STORED)
+    write(files, folder / wheel.name, zipfile.ZIP_STORED)
 
 
 def without(wheel: Path, left_out: tuple[str, ...], folder: Path) -> None:
@@ -47,10 +47,11 @@ def without(wheel: Path, left_out: tuple[str, ...], folder: Path) -> None:
     with zipfile.ZipFile(wheel) as whole:
         kept = [name for name in whole.namelist() if not name.startswith(left_out)]
         files = {name: whole.read(name) for name in kept}
-    _write(files, folder / wheel.name, zipfile.ZIP_DEFLATED)
+    write(files, folder / wheel.name, zipfile.ZIP_DEFLATED)
 
 
-def _write(files: dict[str, bytes], wheel: Path, compression: int) -> None:
+def write(files: dict[str, bytes], wheel: Path, compression: int) -> None:
+    """Write a wheel with these files, and a record that names just them."""
     # The record's place is the last one, so that all it tells of is there.
     record = next(name for name in files if name.endswith(".dist-info/RECORD"))
     del files[record]

@@ -8,10 +8,12 @@ import json
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from zipimport import zipimporter
 
 import pytest
 
 from demo.assets import AssetError, Site, build, build_lab, fetch, lock, pins
+from demo.assets.compiler import compile_archive
 from demo.assets.slim import blanked, without
 from demo.server import COMPRESSED, SCRIPTS
 from demo.static_files import Asset
@@ -28,6 +30,11 @@ def make_wheel(folder: Path, name: str, version: str = "1.0", needs: Iterable[st
         wheel.writestr(f"{name}.py", "")
         wheel.writestr(f"{name}-{version}.dist-info/METADATA", "\n".join(metadata))
     return path
+
+
+def sources_in(archive: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as read:
+        return [name for name in read.namelist() if name.endswith(".py")]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +110,45 @@ def test_boot_names_files_that_are_there(site: Site) -> None:
     assert set(site.manifest["boot"]) <= site.manifest["files"].keys()
 
 
+def test_a_start_compiles_nothing_but_ours(site: Site) -> None:
+    archives = [
+        site.root / name for name in site.manifest["boot"] if name.endswith((".whl", "zip"))
+    ]
+    sources = {archive.name: sources_in(archive) for archive in archives}
+    assert [name for name, found in sources.items() if found] == [site.wheel.name]
+    assert len(sources) > 5
+
+
+def test_bytecode_imports_as_its_source_would(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "sources.zip", "w") as archive:
+        archive.writestr("compiled_module.py", "def where():\n    raise LookupError\n")
+        archive.writestr("template.py", "class {{ name }}: ...")
+        archive.writestr("data.txt", "as it is")
+    compile_archive(str(tmp_path / "sources.zip"), str(tmp_path / "compiled.zip"), "/lib/here")
+    code = zipimporter(str(tmp_path / "compiled.zip")).get_code("compiled_module")
+    assert code.co_filename == "/lib/here/compiled_module.py"
+    with zipfile.ZipFile(tmp_path / "compiled.zip") as archive:
+        assert archive.namelist() == ["compiled_module.pyc", "template.py", "data.txt"]
+        assert archive.read("template.py") == b"class {{ name }}: ..."
+        assert archive.read("data.txt") == b"as it is"
+
+
+def test_the_same_sources_compile_to_the_same_bytes(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "app")
+    made = [tmp_path / name for name in ("first.whl", "second.whl")]
+    for target in made:
+        compile_archive(str(wheel), str(target), "/lib")
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def test_a_module_that_is_bytecode_is_still_known_by_its_name(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "app")
+    (tmp_path / "compiled").mkdir()
+    compiled = tmp_path / "compiled" / wheel.name
+    compile_archive(str(wheel), str(compiled), "/lib")
+    assert lock.packages([compiled], PYTHON)["app"]["imports"] == ["app"]
+
+
 def test_lock_file_names_just_the_wheels_that_are_shipped(site: Site) -> None:
     packages = json.loads((site.pyodide / "pyodide-lock.json").read_text("utf-8"))["packages"]
     named = {entry["file_name"]: entry["sha256"] for entry in packages.values()}
@@ -130,8 +176,9 @@ def test_the_wheel_of_a_page_is_named_as_the_whole_one(site: Site) -> None:
     assert site.wheel.name == build("test").wheel.name
 
 
-def test_record_of_the_wheel_of_a_page_tells_size_and_hash_of_every_file(site: Site) -> None:
-    with zipfile.ZipFile(site.wheel) as wheel:
+@pytest.mark.parametrize("name", ["atiha_web", "pydantic_core", "typing_extensions"])
+def test_record_of_a_wheel_tells_size_and_hash_of_every_file(site: Site, name: str) -> None:
+    with zipfile.ZipFile(next(site.pyodide.glob(f"{name}-*.whl"))) as wheel:
         record = next(name for name in wheel.namelist() if name.endswith("/RECORD"))
         told = {name: rest for name, *rest in csv.reader(wheel.read(record).decode().splitlines())}
         assert told.pop(record) == ["", ""]
