@@ -320,10 +320,12 @@ class LocalReplica:
     async def restore(self) -> None:
         """Write everything again after somebody cleared storage under us.
 
-        A tab that was frozen hears of that late: what was given up since stays so.
+        A tab that was frozen hears of that late: what was given up since stays so, and a base that
+        another tab stored since is not overwritten with less.
         """
         if await self.store.base.was_given_up():
             return
+        await self.reload_base()
         logger.warning("local storage was cleared; what is pending is written again")
         await self.store.restore(
             self.memory.base, self.memory.pending.values(), self.memory.quarantine.values()

@@ -30,6 +30,7 @@ KEPT: dict[str, str] = {
     "a base that another page stored unheard is overwritten with an older one": '[301672,[[0.02,true,true,false,1500,0]],1,false,1,1,[2],[["sync",0,3174771813,40.0],["unplug",0,2271704061,1.0],["overtaken_by_a_restore",0,2049821813,0.0],["unplug",0,837157551,0.0],["tighten",0,3748715882,0.01],["burst",0,543539642,5.0]],false,120.0,true]',
     "a late reply of a server that is none of ours brings back what was deleted since": '[1253,[[0.02,true,false,false,0,0.3],[null,false,false,false,-1500,0.3],[null,true,true,false,-1500,0]],1,false,2,500,[2,2,2],[["overtaken_by_a_deletion",1,184649786,0.0]],false,null,true,"PATCH"]',
     "what a page of a new release learns before it has pulled all leaves another page's view": '[312039,[[null,true,true,false,-1500,0]],1,false,1,1,[1],[["write",0,1129285181,0.3],["write",0,3915598708,1.0],["release_pages",0,1479581495,0.0],["bad_network",0,1536834481,0.3],["bad_network",0,2716701761,1.0],["write",0,475288348,1.0],["both_learn_and_die",0,2277973564,1.0]],true,null,true]',
+    "a page that slept through a clear puts its base in place of what another one stored since": '[315230,[[null,true,true,false,1500,0.3],[null,false,true,false,-1500,0]],2,false,2,3,[2,2],[["write",1,4293155894,40.0],["interrupted",1,2658113323,0.01],["interrupted",1,4228765711,5.0],["burst",1,2680199037,5.0],["left_without_network",1,1906476443,1.0]],false,null,false]',
 }
 # fmt: on
 

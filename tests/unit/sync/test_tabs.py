@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
+from atiha_web.backends.base import StorageChange
 from atiha_web.backends.memory import MemoryEnvironment
 from atiha_web.errors import ClosedError
 from atiha_web.sync.replica import Base
@@ -204,6 +205,24 @@ async def test_a_clear_does_not_make_tabs_forget_what_the_server_has(
     await turns()
     assert rating(a, "m1") == 4
     assert rating(await open_tab(), "m1") == 4
+
+
+async def test_a_clear_heard_late_does_not_overwrite_what_another_tab_stored_since(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    await turns()
+    asleep = device.origin.documents.pop(0)
+    device.origin.clear()
+    await turns()
+    await b.write("ratings", "m1", {"rating": 4})
+    await b.sync()
+    await b.stop()
+    device.origin.documents.append(asleep)
+    asleep.deliver(StorageChange(None, None))
+    await turns()
+    assert [rating(tab, "m1") for tab in (a, await open_tab())] == [4, 4]
 
 
 async def test_two_cycles_at_once_show_every_acknowledged_write_all_the_time(
