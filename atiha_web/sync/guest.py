@@ -98,7 +98,8 @@ class GuestAdoption:
         pending = (await store.open()).pending
         await self._storage.write({HEIR_KEY: heir})
         await self._hand_over(heir, self._live(pending))
-        await store.give_up(operation.id for operation in pending)
+        # What they took the place of may still be in a mirror, for another heir to find.
+        await store.give_up(each.id for one in pending for each in (one, *one.earlier))
         shown = self._views()
         texts = await self._storage.read(shown)
         views = [key for key, text in zip(shown, texts, strict=True) if text is not None]

@@ -191,7 +191,7 @@ class LocalReplica:
         for entry in refused:
             operation = self.memory.pending.get(entry.operation.id)
             if operation is not None:
-                await self._bring_back(operation)
+                await self._bring_back(operation, apart_from=done)
                 current = replace(entry, operation=replace(operation, earlier=()))
                 await self.store.put_in_quarantine(current)
                 self.memory.quarantine[operation.id] = current
@@ -202,9 +202,11 @@ class LocalReplica:
             self.last_acknowledged = self._now()
         self.forget(done)
 
-    async def _bring_back(self, refused: Operation) -> None:
-        """Let the server decide on what a refused operation took the place of."""
+    async def _bring_back(self, refused: Operation, apart_from: Collection[str]) -> None:
+        """Let the server decide on what a refused operation took the place of, if it has not."""
         for operation in refused.earlier:
+            if operation.id in apart_from:
+                continue
             await self.store.append(operation)
             self.successors.pop(operation.id, None)
             if refused.id in self.made:
@@ -268,6 +270,8 @@ class LocalReplica:
 
         Rows that one of both knows better are kept: they were acknowledged.
         """
+        if await self.store.base.was_given_up():
+            await self._give_up_too()
         opened = await self.store.base.reload()
         if opened is None:
             return
@@ -285,6 +289,12 @@ class LocalReplica:
             await self.store.base.replace(mine)
         else:
             await self._take_over(stored, newer=stored.put_newer(mine))
+
+    async def _give_up_too(self) -> None:
+        """Forget what is not in the journal any more: a person gave it up, in another tab."""
+        gone = self.memory.pending.keys() - set(await self.store.journal_ids())
+        self.given_up |= gone
+        self.forget(gone)
 
     def _learn_of_another_release(self, opened: OpenedBase) -> None:
         """Take in what another tab, of another release, has acknowledged, as far as it is readable.

@@ -68,7 +68,6 @@ class Reconciler:
             local.check_open()
             # The journal first: what another tab takes out of it meanwhile is in base by then.
             stored = set(await local.store.journal_ids())
-            was_given_up = await local.store.base.was_given_up()
             await local.reload_base()
             absent = [each for name, each in local.memory.pending.items() if name not in stored]
             for name in sorted(stored - local.memory.pending.keys()):
@@ -79,7 +78,6 @@ class Reconciler:
             if missing and await local.store.base.was_cleared():
                 await local.restore()
             else:
-                local.given_up.update(missing if was_given_up else ())
                 local.forget(missing)
             await local.store.base.sweep()
             local.store.room.measure_again()

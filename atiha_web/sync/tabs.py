@@ -58,23 +58,25 @@ class TabFollower:
             await local.reload_quarantine()
             local.changes.notify()
         elif change.key.startswith(names.journal):
-            collection = self._take_over_operation(
-                change.key.removeprefix(names.journal), change.value
-            )
+            collection = await self._take_over_operation(change)
             await local.render([collection] if collection else [])
 
-    def _take_over_operation(self, operation_id: str, text: str | None) -> str | None:
+    async def _take_over_operation(self, change: StorageChange) -> str | None:
         """Returns the collection it was about."""
-        memory = self._local.memory
-        if text is not None:
-            try:
-                operation = decode_operation(operation_id, text)
-            except InvalidDataError as error:
-                self._local.note_problem(str(error))
-                return None
-            memory.add(operation)
-            # It may have come back: what took its place was refused.
-            self._local.successors.pop(operation_id, None)
-            return operation.collection
-        gone = self._local.gone(operation_id)
-        return None if gone is None else gone.collection
+        local, key, text = self._local, str(change.key), change.value
+        operation_id = key.removeprefix(local.names.journal)
+        if text is None:
+            gone = local.gone(operation_id)
+            return None if gone is None else gone.collection
+        if await local.backend.storage.read([key]) == [None]:
+            # Who slept hears of it when it is long gone, maybe discarded.
+            return None
+        try:
+            operation = decode_operation(operation_id, text)
+        except InvalidDataError as error:
+            local.note_problem(str(error))
+            return None
+        local.memory.add(operation)
+        # It may have come back: what took its place was refused.
+        local.successors.pop(operation_id, None)
+        return operation.collection

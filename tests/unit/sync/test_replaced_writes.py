@@ -125,6 +125,23 @@ async def test_it_is_remembered_across_a_restart(
     assert (await stars(server), rating(again, "m1")) == ([4], 4)
 
 
+async def test_what_is_decided_with_the_refused_one_does_not_come_back(
+    server: FakeServer, device: FakeDevice, tab: Synchronizer, open_tab: OpenTab
+) -> None:
+    good = await tab.write("ratings", "m1", {"rating": 4})
+    assert good.operation is not None
+    key = f"atiha:ann:j:{good.operation.id}"
+    text = device.origin.items[key]
+    await tab.write("ratings", "m1", {"rating": 5, "review": LONG})
+    await tab.stop()
+    # A page that died over the refusal had brought it back.
+    device.origin.items[key] = text
+    again = await open_tab()
+    await again.sync()
+    assert (await stars(server), queue_of(again)) == ([4], 0)
+    assert [key for key in device.origin.items if key.startswith("atiha:ann:j:")] == []
+
+
 async def test_another_tab_sees_it_come_back(
     server: FakeServer, tab: Synchronizer, open_tab: OpenTab
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from atiha_web.backends.base import StorageChange
 from atiha_web.backends.memory import MemoryEnvironment
 from atiha_web.errors import ClosedError
+from atiha_web.sync.journal import encode_operation
 from atiha_web.sync.replica import Base
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, answer, lost_request, slow
@@ -191,6 +192,35 @@ async def test_a_tab_that_slept_is_not_told_that_what_was_discarded_is_saved(
     with pytest.raises(ClosedError, match="discarded"):
         await saving
     assert (rating(a, "m1"), rating(a, "m2")) == (None, 1)
+
+
+async def test_a_tab_that_slept_does_not_bring_back_what_was_cleared_and_then_discarded(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    await open_tab()
+    b = await open_tab()
+    await b.sync()
+    await turns()
+    asleep = device.origin.documents.pop(0)
+    write = await b.write("ratings", "m1", {"rating": 4})
+    assert write.operation is not None
+    device.origin.clear()
+    await turns()
+    await b.stop()
+    await b.engine.local.erase()
+    again = await open_tab()
+    await again.write("ratings", "m2", {"rating": 1})
+    await again.sync()
+    device.origin.documents.append(asleep)
+    key = f"atiha:ann:j:{write.operation.id}"
+    for change in (
+        StorageChange("atiha:ann:m", device.origin.items["atiha:ann:m"]),
+        StorageChange(key, encode_operation(write.operation)),
+        StorageChange(None, None),
+    ):
+        asleep.deliver(change)
+    await turns()
+    assert key not in device.origin.items
 
 
 async def test_a_clear_does_not_make_tabs_forget_what_the_server_has(
