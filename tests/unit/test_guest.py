@@ -23,7 +23,7 @@ from atiha_web import (
     connect,
 )
 from atiha_web.backends.memory import MemoryOrigin
-from atiha_web.sync.names import HEIR_KEY, is_user_id
+from atiha_web.sync.names import FORGOTTEN, HEIR_KEY, is_user_id
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, Fault, ManualClock, answer
 from tests.unit.sync.samples import CrashError, CrashingStorage
 
@@ -204,6 +204,16 @@ async def test_nothing_of_the_guest_is_left_after_that(phone: FakeDevice, guest:
     await guest.sync()
     await guest.users.logout()
     assert (guest.guest_id, stars(guest), guest.status.pending) == (GUEST, {}, 0)
+
+
+async def test_what_the_guest_said_before_never_comes_back_from_a_mirror(phone: FakeDevice) -> None:
+    backend = replace(phone.backend(), is_mirrored=True)
+    async with connect(backend=backend, guest=True) as client:
+        writes = [await client.profiles.add_rating(GUEST, "m1", each) for each in (3, 4)]
+        await register(client, "ann")
+    given_up = {each.operation.id for each in writes if each.operation}
+    marks = {f"{FORGOTTEN}{GUEST}:{name}" for name in given_up}
+    assert (len(marks), marks & phone.origin.items.keys()) == (2, marks)
 
 
 async def test_what_the_account_has_that_is_newer_wins(
