@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,14 @@ class Ledger:
             for key in device.disk.items
         )
 
+    def damaged(self, device: Device, key: str, text: str) -> None:
+        """An entry cannot be read any more: nor can what it alone said, all it had replaced."""
+        for promise in self.of(device):
+            own = key.endswith(f":{promise.operation.id}")
+            replaced = promise.stored_in is None and not promise.settled
+            if own or (replaced and _covers_stored(text, promise.operation)):
+                promise.excused = promise.excused or "its entry was damaged"
+
     def device_lost(self, device: Device) -> None:
         """Only the server has it."""
         for promise in self.of(device):
@@ -195,6 +204,14 @@ def says_all(said: Mapping[str, Any] | None, older: Operation) -> bool:
     if said is None or before is None or older.collection not in ("settings", "profile"):
         return True
     return _names(before) <= _names(said)
+
+
+def _covers_stored(text: str, older: Operation) -> bool:
+    try:
+        collection, key, data, *_ = json.loads(text)
+    except ValueError:
+        return False
+    return (collection, key) == older.record and says_all(data, older)
 
 
 def _names(data: Mapping[str, Any]) -> set[str]:

@@ -40,9 +40,7 @@ async def spoil(world: World, device: Device, dice: Random) -> None:
         device.blurred = True
         if "operation" in what:
             device.spoilt.add(key)
-            for promise in world.ledger.of(device):
-                if key.endswith(f":{promise.operation.id}"):
-                    promise.excused = promise.excused or "its entry was damaged"
+            world.ledger.damaged(device, key, before)
     opened = await open_page(world, device)
     if opened is not None and opened.client.user_id is not None:
         check_named(opened)
