@@ -14,11 +14,6 @@ from tests.simulation.many import Tally, run_many
 from tests.simulation.report import failure_report, summary
 from tests.simulation.runs import STEPS, plan_of, run
 
-_ELSEWHERE = ["rest_*", "calls", "service", "adoption", "export", "inspection", "persistence"]
-_ELSEWHERE += ["usage"]
-NOT_MEANT = ",".join(f"*/sync/{name}.py" for name in _ELSEWHERE)
-"""Another server's protocol, an earlier app's names and leftovers, what people only look at."""
-
 
 def main() -> int:
     """Run seeds; tells in words what failed, and returns 1 then."""
@@ -34,7 +29,7 @@ def main() -> int:
     if asked.trace is not None:
         return trace(asked.trace)
     if asked.mistakes:
-        return mistakes()
+        return mistakes(asked.jobs)
     if asked.coverage:
         return reached(asked.first, asked.seeds)
     if asked.rows == "postgres":
@@ -55,17 +50,17 @@ def tell_progress(tally: Tally) -> None:
         show(f"{tally.runs} seeds so far, failed: {sorted(tally.failures)[:20]}")
 
 
-def mistakes() -> int:
+def mistakes(jobs: int | None) -> int:
     """Tell which seed sees each planted mistake, and remember it for the next time."""
-    from tests.simulation.test_mistakes import see_all
+    from tests.simulation.test_mistakes import MISTAKES, see_all
 
-    found = see_all()
-    for name, seen in found.items():
+    seeds: dict[str, int] = {}
+    for name, seen in see_all(jobs):
         words = "nothing sees it" if seen is None else f"seed {seen[0]}, invariant {seen[1]}"
         show(f"{name}: {words}")
-    seeds = {name: seen[0] for name, seen in found.items() if seen is not None}
+        seeds |= {} if seen is None else {name: seen[0]}
     Path(__file__).with_name("seen_by.json").write_text(json.dumps(seeds, indent=1) + "\n")
-    return 0 if len(seeds) == len(found) else 1
+    return 0 if len(seeds) == len(MISTAKES) else 1
 
 
 def reached(first: int, seeds: int) -> int:
@@ -73,7 +68,7 @@ def reached(first: int, seeds: int) -> int:
     server = (
         f"atiha_web/server/{name}.py" for name in ("decisions", "push", "rows", "rows_memory")
     )
-    which = [f"--include={','.join(['atiha_web/sync/*.py', *server])}", f"--omit={NOT_MEANT}"]
+    which = [f"--include={','.join(['atiha_web/sync/*.py', *server])}"]
     coverage = [sys.executable, "-m", "coverage"]
     asked = ["-m", "tests.simulation", "--jobs", "1", "--first", str(first), "--seeds", str(seeds)]
     with TemporaryDirectory() as folder:

@@ -57,7 +57,9 @@ class Memo(AtihaModel):
 
 
 def upgrade_memo(data: dict[str, Any], _: int) -> dict[str, Any]:
-    """What was called text is called body now."""
+    """What was called text is called body now; who has no text is asked by mistake."""
+    if "text" not in data:
+        raise KeyError("text")
     return {("body" if name == "text" else name): value for name, value in data.items()}
 
 

@@ -165,7 +165,7 @@ class SimulatedTransport:
         wait = reply.headers.get("retry-after")
         if reply.status == 200:
             page.asked_to_wait = None
-        if wait is not None and reply.status in (429, 503):
+        if wait is not None and wait.isdigit() and reply.status in (429, 503):
             page.asked_to_wait = asker, now + min(float(wait), LONGEST_WAIT)
             page.waiting_since = now
 
@@ -180,7 +180,7 @@ class SimulatedTransport:
             return
         page.statuses.add((named, reply.status))
         wait = reply.headers.get("retry-after")
-        if wait is not None and reply.status in (429, 503):
+        if wait is not None and wait.isdigit() and reply.status in (429, 503):
             page.waits[asker, path] = loop.time() + min(float(wait), LONGEST_WAIT)
         loop.call_later(0.005, page.device.world.look, page.device, context=Context())
 

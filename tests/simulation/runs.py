@@ -14,6 +14,7 @@ from typing import Any
 
 from atiha_web.errors import AtihaError
 from tests.simulation.coincidences import COINCIDENCES
+from tests.simulation.curious import CURIOUS
 from tests.simulation.ending import check_offline, settle
 from tests.simulation.faults import FAULTS
 from tests.simulation.moments import MOMENTS
@@ -30,7 +31,7 @@ from tests.simulation.wear import WEAR, check_leftovers
 from tests.simulation.world import World
 
 EVERYWHERE = PEOPLE | FAULTS | MOTIFS | MOMENTS
-LATELY = WEAR | COINCIDENCES
+LATELY = WEAR | COINCIDENCES | CURIOUS
 STEPS = EVERYWHERE | REPLAYS | LATELY
 WEIGHTS = {kind: weight for kind, (_, weight) in EVERYWHERE.items()}
 REST_WEIGHTS = {kind: weight for kind, (_, weight) in REPLAYS.items()}

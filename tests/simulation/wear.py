@@ -29,7 +29,7 @@ async def spoil(world: World, device: Device, dice: Random) -> None:
     await write(world, device, dice)
     for page in list(device.pages):
         await page.kill()
-    what = dice.choice(list(_PLACES))
+    what = dice.choice([*_PLACES, *3 * ["a page of base"]])
     keys = [key for key in sorted(device.disk.items) if re.match(_PLACES[what], key)]
     if keys:
         key = dice.choice(keys)
@@ -51,7 +51,8 @@ _PLACES = {
     "a refused operation": r"atiha:[^:]+:q:",
     "a page of base": r"atiha:[^:]+:b:",
     "a manifest": r"atiha:[^:]+:m$",
-    "a view": r"atiha_(ratings|profile|last_sync|sync_queue)",
+    "a view": r"atiha_(ratings|profile|sync_queue)",
+    "the times of syncs": r"atiha_last_sync",
     "a time": r"atiha:session-time",
 }
 """What may be damaged, and the keys of it."""
@@ -66,7 +67,7 @@ _DAMAGES: list[Callable[[str], str]] = [
     lambda _: dump_json(["ratings", "k1", 5, _TIME, 1]),
     lambda _: dump_json(["ratings", "k1", {"rating": 4}, _TIME, 1, ["rename", "/api", None]]),
     lambda _: dump_json(["ratings", "k1", {"rating": 4}, _TIME, 1, None, [["a-1", {}]]]),
-    lambda _: dump_json({"format": 1, "pages": 7}),
+    lambda _: dump_json({"format": 1, "pages": 7, "ratings_user-1": "yesterday"}),
     lambda _: "[]",
     lambda _: "null",
     lambda _: "",
@@ -100,6 +101,9 @@ async def leave_behind(world: World, device: Device, dice: Random) -> None:
         world.leftovers.append((device, user_id, RecordKey("ratings", key), value))
     items.append(dice.choice(_NONSENSE))
     device.disk.damage(QUEUE_KEY, json.dumps(items))
+    if dice.random() < 0.25:
+        device.was_full = device.blurred = True
+        device.disk.quota = device.disk.used + dice.choice([0, 60, 300, 900])
     if dice.random() < 0.5:
         name = Names(dice.choice(world.users)).view("favorites")
         rows = [{"contentId": "listed", "title": "earlier", "updatedAt": 5}, None, {"title": "x"}]
@@ -126,6 +130,14 @@ _NONSENSE: list[object] = [
     {"type": "rename", "endpoint": "/api/users/user-1/ratings"},
     {"type": "create", "endpoint": "//elsewhere/api/users/user-1/ratings", "data": {}},
     {"type": "create", "endpoint": "/api/users/user-1/ratings", "data": {"rating": 9}},
+    {"type": "create", "endpoint": "/api/users/user-1/ratings", "data": [1]},
+    {"type": "create", "endpoint": "/api/users/user-1/things", "data": {"id": "t1"}},
+    {"type": "delete", "endpoint": "/api/users/user-1/ratings?contentId=never", "data": {}},
+    {
+        "type": "create",
+        "endpoint": "/api/users/user-1/ratings",
+        "data": {"contentId": 17, "rating": 3},
+    },
 ]
 
 
