@@ -41,6 +41,7 @@ async def run(names: list[str]) -> list[Figure]:
         for name in names:
             print(f"{name}…", file=sys.stderr, flush=True)  # noqa: T201 - the progress of a command
             found = await BENCHMARKS[name](lab)
+            await lab.close_devices()
             for figure in found:
                 print(f"  {figure.row()}", file=sys.stderr, flush=True)  # noqa: T201 - the same
             figures += found

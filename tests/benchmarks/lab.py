@@ -100,9 +100,14 @@ class Lab:
         if self._devices is None:
             playwright = await self._stack.enter_async_context(async_playwright())
             self._devices = Devices(playwright, NOWHERE)
-            self._stack.push_async_callback(self._devices.close)
+            self._stack.push_async_callback(self.close_devices)
         assert self._devices.errors == []
         return await self._devices.new()
+
+    async def close_devices(self) -> None:
+        """Close all devices: pages that live on would slow down what is measured next."""
+        if self._devices is not None:
+            await self._devices.close()
 
     async def page(self) -> Page:
         """The benchmarks' page on a new device, before Python is started."""

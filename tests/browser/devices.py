@@ -47,11 +47,12 @@ class Devices:
         return context
 
     async def close(self) -> None:
-        """Close every device that is still open."""
-        for context in self._open:
-            await context.close()
-        if self._browser is not None:
-            await self._browser.close()
+        """Close every device that is still open; new ones may be opened again."""
+        while self._open:
+            await self._open.pop().close()
+        browser, self._browser = self._browser, None
+        if browser is not None:
+            await browser.close()
 
     def _on_error(self, error: WebError) -> None:
         self.errors.append(f"{error.error}")
