@@ -129,9 +129,7 @@ class SimulatedTransport:
             raise NetworkError("the network is switched off")
         fault = device.next_fault(request)
         foreign = device.world.foreign
-        single = foreign is None and is_single(request)
-        if single and fault.reply is not None and fault.reply.status == 413:
-            # Of one operation it would mean that the operation is too large for good.
+        if says_for_good(request, fault, ours=foreign is None):
             fault = NO_FAULT
         signed = _signed(request, device.cookie)
         known = (page.synchronizer if page._client else None), device.skew
@@ -219,6 +217,18 @@ def lost_writes(request: Request, reply: Response) -> Iterator[tuple[str, str]]:
             record = result.get("record") or {"timestamp": sent[result["id"]]}
             if record["timestamp"] != sent[result["id"]]:
                 yield result["id"], sent[result["id"]]
+
+
+def says_for_good(request: Request, fault: Fault, *, ours: bool) -> bool:
+    """Whether a fault would mean what no server of ours says that goes on as before.
+
+    That an operation alone is too large, or that there is no session to end.
+    """
+    if fault.reply is None:
+        return False
+    too_large = ours and is_single(request) and fault.reply.status == 413
+    gone = fault.reply.status == 404 and HEADER in fault.reply.headers
+    return too_large or (gone and request.url.endswith("/api/sessions/current"))
 
 
 def is_single(request: Request) -> bool:
