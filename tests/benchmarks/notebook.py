@@ -1,8 +1,11 @@
 """A fresh notebook: how long until its first write, beside one that only imports pydantic."""
 
+from pathlib import Path
 from time import perf_counter
 
 from demo.assets import build, build_lab
+from demo.server import COMPRESSED
+from demo.static_files import Asset
 from tests.benchmarks.figures import Figure, middle
 from tests.benchmarks.lab import Lab
 from tests.browser.demo_server import DemoServer
@@ -59,11 +62,15 @@ async def _visit(lab: Lab, url: str, code: str) -> tuple[float, float]:
 
 def _size() -> Figure:
     sizes = [
-        sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        sum(_sent(file) for file in folder.rglob("*") if file.is_file())
         for folder in (build_lab(), build().pyodide)
     ]
     told = "JupyterLite {:,.1f} MB; Pyodide and wheels {:,.1f} MB".format(
         *(size / 1e6 for size in sizes)
     )
-    what = "JupyterLite with Pyodide, as it is served"
+    what = "JupyterLite with Pyodide, as it is sent"
     return Figure(what, sum(sizes) / 1e6, unit="MB", details=told)
+
+
+def _sent(file: Path) -> int:
+    return Asset.of(file.name, file.read_bytes(), COMPRESSED).sent
