@@ -8,6 +8,7 @@ in both.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Container, Mapping, Sequence
 
@@ -42,11 +43,13 @@ def recover(
 ) -> Recovery:
     """Bring storage and mirror together; see ``MirrorPolicy.recover``.
 
-    What storage holds is not overwritten: another tab may just have written it. Who is signed in
-    is the exception, where the mirror knows of a later change.
+    What storage holds is not overwritten: another tab may just have written it. Exceptions are who
+    is signed in, where the mirror knows of a later change, and an entry that is damaged in storage
+    and whole in the mirror.
     """
     session = _later_session(stored, mirrored)
-    known = {key: text for key, text in {**mirrored, **stored}.items() if key not in _SESSION}
+    whole = {key: text for key, text in stored.items() if not _is_damaged(key, text, mirrored)}
+    known = {key: text for key, text in {**mirrored, **whole}.items() if key not in _SESSION}
     known.update((key, session[key]) for key in _SESSION if key in session)
     marks = {key.removeprefix(FORGOTTEN) for key in known if key.startswith(FORGOTTEN)}
     kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
@@ -59,6 +62,20 @@ def recover(
 
 
 MIRRORED = MirrorPolicy(prefix="atiha", covers=is_mirrored, recover=recover)
+
+
+def _is_damaged(key: str, text: str, mirrored: Mapping[str, str]) -> bool:
+    """Whether it is nothing that anybody wrote, while the mirror has what somebody did."""
+    copy = mirrored.get(key, text)
+    return copy != text and _ENTRY.match(key) is not None and _is_json(copy) and not _is_json(text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_over(key: str, known: Mapping[str, str], marks: Container[str], now_ms: int) -> bool:

@@ -65,6 +65,18 @@ def test_what_storage_holds_is_not_overwritten() -> None:
     assert after({J + "1": "shifted"}, {J + "1": "a"}) == ({J + "1": "shifted"},) * 2
 
 
+@pytest.mark.parametrize("key", [J + "1", Q + "1"])
+def test_what_is_damaged_in_storage_comes_back_from_the_mirror(key: str) -> None:
+    whole = {key: '["ratings","m1",{"rating":4}]'}
+    assert after({key: whole[key][:9]}, whole) == (whole, whole)
+
+
+@pytest.mark.parametrize("copy", ["[1", "no JSON either"])
+def test_what_is_damaged_in_both_stays_in_storage_as_it_is(copy: str) -> None:
+    stored = {J + "1": "[2"}
+    assert after(stored, {J + "1": copy}) == (stored, stored)
+
+
 @pytest.mark.parametrize(
     ("stored", "mirrored"),
     [
