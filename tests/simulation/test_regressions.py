@@ -34,6 +34,7 @@ KEPT: dict[str, str] = {
     "what the same reply decides is brought back by a refusal, and only the journal knows it": '[320812,[[0.0,true,false,true,-1500,0.3],[null,true,false,false,0,0],[null,true,false,false,0,0.3]],1,false,2,500,[2,2,2],[["dies_bringing_back",1,2859965273,0.3],["doom",2,2587488069,5.0]],false,null,false,"",true]',
     "what a guest said before comes back from the mirror, for another heir": '[321522,[[null,true,true,true,-1500,0.3],[null,true,false,true,0,0]],2,false,2,3,[2,2],[["leave_behind",0,1231239083,0.0],["asked_to_sign_in",0,3382349152,0.0],["open_another",0,3931225517,0.0],["burst",0,3576870667,0.0]],false,null,true,"",true]',
     "a page that slept through a clear and a discard writes again what was discarded": '[322430,[[null,true,true,false,40000,0.3]],1,true,1,3,[2],[["write",0,2228098454,1.0],["freeze",0,3211082582,0.0],["doom",0,3684353709,0.0],["clock_set_back",0,2099093109,40.0],["cleared_and_discarded",0,927016057,0.3],["writes_meet_trouble",0,1808420299,1.0]],true,null,true,"PUT",true]',
+    "of a write that a proxy refused a copy comes late to a foreign server, after newer ones": '[326531,[[0.0,true,true,false,86400000,0],[0.0,false,true,false,-40000,0],[0.02,true,false,false,-40000,0]],1,true,1,500,[2,2,2],[["writes_meet_trouble",1,3916095094,0.0],["bad_network",1,3657329519,0.0],["both_learn_at_once",1,3918694479,0.0],["hide",1,3634015993,0.0]],true,null,false,"PUT",false]',
 }
 # fmt: on
 
