@@ -32,11 +32,9 @@ class Protocol:
     def resolution(self) -> Resolution:
         """How the server takes operations."""
         # Imported on use: until somebody signs in nothing of this is needed, and then half of it.
-        from atiha_web.sync.resolution import MERGED, REPLACED, REPLAYED  # noqa: PLC0415
+        from atiha_web.sync.resolution import MERGED, REPLAYED  # noqa: PLC0415
 
-        if self.name == "sync":
-            return MERGED
-        return REPLACED if self.update_method == "PUT" else REPLAYED
+        return MERGED if self.name == "sync" else REPLAYED
 
     def cycle(self, link: Link) -> Cycle:
         """What keeps the two ends of ``link`` in step."""

@@ -82,16 +82,5 @@ class Replayed:
         return False
 
 
-class Replaced(Replayed):
-    """The same, where an update puts a whole record in the place of the one before."""
-
-    def complete(self, policy: MergePolicy, data: Data, state: State | None) -> dict[str, Any]:
-        """With the fields that stay as they are: the server drops what is not sent."""
-        known = state.data if state is not None and state.data is not None else {}
-        others = known if isinstance(policy, PerField) else {}
-        return {**others, **super().complete(policy, data, state)}
-
-
 MERGED = Merged()
 REPLAYED = Replayed()
-REPLACED = Replaced()

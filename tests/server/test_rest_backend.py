@@ -235,31 +235,6 @@ async def test_a_put_carries_the_whole(rest: PlainRest, url: str) -> None:
     assert rest.sent("PUT") == [("PUT", RATINGS)]
 
 
-async def test_a_put_of_the_profile_carries_the_fields_that_stay(rest: PlainRest, url: str) -> None:
-    rest.people["ann"] = {
-        "id": "ann",
-        "language": "fr",
-        "preferences": {"theme": "dark"},
-        "updatedAt": "2025-01-06T12:00:00.000Z",
-    }
-    async with atiha_web.connect(
-        url,
-        user_id="ann",
-        protocol="rest",
-        update_method="PUT",
-        background=False,
-        backend=memory_backend(HttpxTransport()),
-    ) as client:
-        await client.sync()
-        await client.profiles.update_user_profile("ann", preferences={"volume": 3})
-        await client.sync()
-    [request] = [each for each in rest.requests if each.method == "PUT"]
-    assert json.loads(request.body or b"") == {
-        "language": "fr",
-        "preferences": {"theme": "dark", "volume": 3},
-    }
-
-
 async def test_the_profile_is_patched_at_the_users_own_resource(
     rest: PlainRest, client: Client
 ) -> None:
