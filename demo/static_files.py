@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import brotli
+from filelock import FileLock
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -240,7 +241,10 @@ def _brotli(body: bytes) -> bytes:
 
 def _compressed(body: bytes, compress: Callable[[bytes], bytes], kept: Path) -> bytes:
     if not kept.exists():
-        fresh = kept.with_name(f"{kept.name}.new")
-        fresh.write_bytes(compress(body))
-        fresh.rename(kept)
+        # Two servers of one checkout may start at the same time: the second waits for the first.
+        with FileLock(kept.with_name("lock")):
+            if not kept.exists():
+                fresh = kept.with_name(f"{kept.name}.new")
+                fresh.write_bytes(compress(body))
+                fresh.rename(kept)
     return kept.read_bytes()

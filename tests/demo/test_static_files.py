@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import brotli
@@ -37,13 +38,35 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def browser(site: Path, tmp_path: Path) -> httpx.AsyncClient:
+def scripts(tmp_path: Path) -> Path:
+    """What the installed package brings."""
+    folder = tmp_path / "js"
+    folder.mkdir()
+    (folder / "bridge.js").write_text("// bridge")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of compressed copies, which takes a while to fill."""
+    return tmp_path_factory.mktemp("compressed")
+
+
+@pytest.fixture
+def browser(site: Path, scripts: Path, compressed: Path) -> httpx.AsyncClient:
     """Asks the application without a socket."""
-    scripts = tmp_path / "js"
-    scripts.mkdir()
-    (scripts / "bridge.js").write_text("// bridge")
-    files = StaticFiles(site, scripts, tmp_path / "cache")
+    files = StaticFiles(site, scripts, compressed)
     return httpx.AsyncClient(transport=httpx.ASGITransport(files), base_url="http://demo")
+
+
+def test_servers_that_start_at_the_same_time_share_the_compressed_copies(
+    site: Path, scripts: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: StaticFiles(site, scripts, cache), range(8)))
+    kept = {path.suffix for path in cache.iterdir() if path.name != "lock"}
+    assert kept == {".br", ".gz"}
 
 
 @pytest.mark.parametrize("path", ["/", "/boot.js", "/sw.js", "/nothing-here"])
