@@ -240,8 +240,8 @@ async def odd_answers(world: World, device: Device, dice: Random) -> None:
 CURIOUS: dict[str, tuple[Action, float]] = {
     "use_profiles": (use_profiles, 3),
     "speak_badly": (speak_badly, 4),
-    "forge": (forge, 1),
-    "write_by_hand": (write_by_hand, 1),
-    "odd_answers": (odd_answers, 1.5),
+    "forge": (forge, 2.5),
+    "write_by_hand": (write_by_hand, 3),
+    "odd_answers": (odd_answers, 2.5),
 }
 """What curious people do, and how often."""

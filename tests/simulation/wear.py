@@ -230,8 +230,8 @@ async def check_loaded(page: Page, ratings: SyncConfig, other: SyncConfig) -> No
 
 WEAR: dict[str, tuple[Action, float]] = {
     "spoil": (spoil, 4),
-    "leave_behind": (leave_behind, 1.5),
-    "look_closely": (look_closely, 1),
+    "leave_behind": (leave_behind, 2),
+    "look_closely": (look_closely, 2.5),
     "use_service": (use_service, 3),
 }
 """What may happen in the long run, and how often."""
