@@ -11,7 +11,7 @@ from atiha_web.testing import fake_server
 from tests.simulation.browser import Device
 from tests.simulation.faults import clear
 from tests.simulation.leaving import log_out
-from tests.simulation.pages import Action, open_page, sign_in, signed_page
+from tests.simulation.pages import Action, open_page, sign_in, signed_page, two_pages
 from tests.simulation.promptness import check_erased
 from tests.simulation.world import World
 from tests.simulation.writing import state, write_on, write_record
@@ -80,9 +80,11 @@ async def dies_bringing_back(world: World, device: Device, dice: Random) -> None
 
 async def cleared_and_discarded(world: World, device: Device, dice: Random) -> None:
     """A page sleeps while storage is cleared and another page gives everything up."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None:
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None:
         return
     await asyncio.sleep(1)
     reachable, device.reachable = device.reachable, False

@@ -17,7 +17,7 @@ from tests.simulation.faults import (
     tighten,
 )
 from tests.simulation.leaving import log_out, log_out_discard, log_out_keep, switch_user
-from tests.simulation.pages import Action, open_page, signed_page
+from tests.simulation.pages import Action, open_page, signed_page, two_pages
 from tests.simulation.people import retry_refused
 from tests.simulation.promptness import check_erased
 from tests.simulation.world import World
@@ -72,9 +72,11 @@ async def sync_another(world: World, device: Device, dice: Random) -> None:
 
 async def both_learn_and_die(world: World, device: Device, dice: Random) -> None:
     """Two pages are told that what they wrote is there, in the same moment; then both die."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None:
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None:
         return
     await asyncio.sleep(1)
     for each in (page, other):
@@ -121,9 +123,11 @@ async def left_without_network(world: World, device: Device, dice: Random) -> No
 
 async def discarded_elsewhere(world: World, device: Device, dice: Random) -> None:
     """A page is frozen, or told something late, while another one gives everything up."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None or not page.can_act():
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None or not page.can_act():
         return
     await asyncio.sleep(1)
     await write_on(world, page, dice)

@@ -16,7 +16,7 @@ from tests.simulation.faults import (
     restore_silently,
 )
 from tests.simulation.leaving import log_out_discard
-from tests.simulation.pages import Action, open_page, signed_page
+from tests.simulation.pages import Action, open_page, signed_page, two_pages
 from tests.simulation.people import drop_refused
 from tests.simulation.world import World
 from tests.simulation.writing import state, write_on, write_record
@@ -37,9 +37,11 @@ async def lost_in_silence(world: World, device: Device, dice: Random) -> None:
 
 async def overtaken_by_a_restore(world: World, device: Device, dice: Random) -> None:
     """A reply is under way while a backup is restored, and another page hears of that first."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None or not page.usable:
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None or not page.usable:
         return
     await asyncio.sleep(1)
     await back_up(world, device, dice)
@@ -57,9 +59,11 @@ async def overtaken_by_a_restore(world: World, device: Device, dice: Random) -> 
 
 async def overtaken_by_a_deletion(world: World, device: Device, dice: Random) -> None:
     """An acknowledgement is under way while another page deletes the record."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None or not page.can_act():
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None or not page.can_act():
         return
     await asyncio.sleep(1)
     device.faults.appendleft(("reply slow", fake_server.slow(after=8)))
@@ -74,10 +78,10 @@ async def overtaken_by_a_deletion(world: World, device: Device, dice: Random) ->
 
 async def asked_to_sign_in(world: World, device: Device, dice: Random) -> None:
     """All sessions end, and two pages of a device are told so."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None:
+    pages = await two_pages(world, device, dice)
+    if pages is None:
         return
+    page, other = pages
     await expire_tokens(world, device, dice)
     for each in (page, other):
         each.sync()
@@ -86,9 +90,11 @@ async def asked_to_sign_in(world: World, device: Device, dice: Random) -> None:
 
 async def both_learn_at_once(world: World, device: Device, dice: Random) -> None:
     """Two pages are told of several changes in the same moment, and one knows more."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None:
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None:
         return
     for number in range(4):
         await others_put(world, page.client.user_id, f"k{number}")

@@ -55,6 +55,13 @@ async def signed_page(world: World, device: Device, dice: Random) -> Page | None
     return page if page.can_act() else None
 
 
+async def two_pages(world: World, device: Device, dice: Random) -> tuple[Page, Page] | None:
+    """A signed page, and another one that is opened beside it where there is place."""
+    page = await signed_page(world, device, dice)
+    other = await open_page(world, device) if len(device.pages) < 3 else None
+    return None if page is None or other is None else (page, other)
+
+
 async def sign_in(world: World, page: Page, user_id: str) -> bool:
     """Sign in; tells whether it worked."""
     email = f"{user_id}@example.org"

@@ -13,7 +13,7 @@ from atiha_web.testing.fake_server import Fault
 from tests.simulation.browser import Device, Page
 from tests.simulation.faults import NETWORK
 from tests.simulation.foreign import REDIRECTED, WORDLESS
-from tests.simulation.pages import Action, open_page, signed_page
+from tests.simulation.pages import Action, open_page, signed_page, two_pages
 from tests.simulation.violations import require
 from tests.simulation.world import World
 from tests.simulation.writing import Content, accepted, state, write_record
@@ -92,9 +92,11 @@ async def one_path_fails(world: World, device: Device, dice: Random) -> None:
 
 async def written_while_read(world: World, device: Device, dice: Random) -> None:
     """One page reads a list slowly, and meanwhile another one has a write acknowledged there."""
-    page = await signed_page(world, device, dice)
-    other = await open_page(world, device) if len(device.pages) < 3 else None
-    if page is None or other is None or page.client.user_id is None or not page.usable:
+    pages = await two_pages(world, device, dice)
+    if pages is None:
+        return
+    page, other = pages
+    if page.client.user_id is None or not page.usable:
         return
     await asyncio.sleep(3)
     device.faults.clear()
