@@ -42,7 +42,7 @@ SERVED_SECONDS = 5.0
 
 
 class WorkerStorage(LocalStorageBase):
-    """The page's ``localStorage``; see ``Storage``. One call takes about 0.5 ms."""
+    """The page's ``localStorage``; see ``Storage``. One call takes about 1 ms."""
 
     def __init__(self, link: PageLink) -> None:
         super().__init__()

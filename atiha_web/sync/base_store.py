@@ -114,11 +114,6 @@ class BaseStore:
         never_stored = self._room.is_short and self._manifest_text is None
         return manifest is None and not never_stored
 
-    async def was_erased(self) -> bool:
-        """Whether somebody discarded what was read here."""
-        [stored] = await self._storage.read([self._names.manifest])
-        return self._was_erased(stored)
-
     async def was_given_up(self) -> bool:
         """Whether a person gave this user's data up since it was read here, in whichever tab.
 

@@ -33,7 +33,7 @@ class WireModel(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_defaults=True).encode()
 
 
-class Sent(WireModel):
+class FlatModel(WireModel):
     """What clients write: members that are JSON as they are, no models among them."""
 
     def to_json(self) -> bytes:
@@ -46,7 +46,7 @@ class Sent(WireModel):
         return dump_json(members).encode()
 
 
-class WireOperation(Sent):
+class WireOperation(FlatModel):
     """One operation on the wire."""
 
     id: str
@@ -58,7 +58,7 @@ class WireOperation(Sent):
     schema_number: int = Field(default=1, alias="schema", ge=1)
 
 
-class SyncRequest(Sent):
+class SyncRequest(FlatModel):
     """What a client sends; ``operations`` are read one by one, so one bad one blocks no other."""
 
     protocol: int
