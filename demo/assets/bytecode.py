@@ -61,8 +61,8 @@ def imported_from(archive: Path, python: str) -> str:
 
 
 def _place(archive: Path, runtime: Path) -> Path:
-    parts = (archive, runtime / "package.json", COMPILER, Path(__file__), Path(slim.__file__))
-    return fetch.CACHE / "compiled" / pins.digest(*parts)
+    makers = (COMPILER, SCRIPT, Path(__file__), Path(slim.__file__))
+    return fetch.CACHE / "compiled" / pins.digest(archive, runtime / "package.json", *makers)
 
 
 def _finish(made: Path, final: Path) -> None:
