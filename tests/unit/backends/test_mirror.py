@@ -239,13 +239,18 @@ async def test_a_database_that_cannot_be_read_is_done_without() -> None:
     assert database.transactions == []
 
 
-async def test_a_database_that_was_taken_away_is_told() -> None:
-    database = Database()
+async def lost_while_it_commits(database: Database) -> MirroredStorage:
     storage = await mirrored(database)
     database.commits.clear()
     await storage.write({"kept:1": "a"})
     await asyncio.sleep(0)
     storage.lose("the browser's database was deleted")
+    return storage
+
+
+async def test_a_database_that_was_taken_away_is_told() -> None:
+    database = Database()
+    storage = await lost_while_it_commits(database)
     database.failures.append(BROKEN)
     database.commits.set()
     with pytest.raises(SaveError, match="was deleted"):
@@ -255,11 +260,7 @@ async def test_a_database_that_was_taken_away_is_told() -> None:
 
 async def test_a_database_that_was_taken_away_stays_so_though_what_it_had_begun_ends_well() -> None:
     database = Database()
-    storage = await mirrored(database)
-    database.commits.clear()
-    await storage.write({"kept:1": "a"})
-    await asyncio.sleep(0)
-    storage.lose("the browser's database was deleted")
+    storage = await lost_while_it_commits(database)
     database.commits.set()
     await turns()
     assert storage.problems()[0].startswith("the browser's database was deleted")
