@@ -41,7 +41,7 @@ async def database_fails_meanwhile(world: World, device: Device, dice: Random) -
 async def clock_set_right(world: World, device: Device, dice: Random) -> None:
     """A clock is set right while a write is under way, and its record is written once more."""
     page = await signed_page(world, device, dice)
-    if page is None or not world.skewed or page.client.user_id is None:
+    if page is None or page.client.user_id is None:
         return
     device.faults.clear()
     device.skew = -40_000
@@ -121,7 +121,7 @@ async def opens_as_another_learns(world: World, device: Device, dice: Random) ->
 
 COINCIDENCES: dict[str, tuple[Action, float]] = {
     "database_fails_meanwhile": (database_fails_meanwhile, 2),
-    "clock_set_right": (clock_set_right, 3),
+    "clock_set_right": (clock_set_right, 12),
     "dies_bringing_back": (dies_bringing_back, 2),
     "cleared_and_discarded": (cleared_and_discarded, 2),
     "opens_as_another_learns": (opens_as_another_learns, 2),

@@ -13,6 +13,8 @@ from tests.simulation.browser import DeviceSpec
 PAUSES = [0.0, 0.0, 0.01, 0.3, 0.3, 0.3, 1.0, 5.0, 5.0, 40.0]
 """Seconds after a step."""
 SIZES = [4, 8, 8, 12, 12, 20, 36]
+WRONG_CLOCKS = {"jump_clock", "clock_set_right", "clock_set_back"}
+"""What happens only where clocks may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def draw(
     odds = {
         kind: weight * (1 if kind == "write" else chance.choice([0, 0, 1, 1, 4]))
         for kind, weight in weights.items()
-        if not (kind == "jump_clock" and not skewed)
+        if skewed or kind not in WRONG_CLOCKS
     }
     odds["write"] *= chance.choice([0.5, 1, 2])
     kinds = chance.choices(list(odds), list(odds.values()), k=chance.choice(SIZES))
@@ -112,13 +114,18 @@ def draw(
     method = chance.choice(["PATCH", "PATCH", "PUT"])
     plan = replace(plan, rest=method if rest and chance.random() < 0.05 else "")
     plan = replace(plan, worn=bool(wear) and chance.random() < 0.12)
-    more = _some(rest, 4, chance) if plan.rest else []
-    more += _some(wear, chance.randint(1, 3), chance) if plan.worn else []
+    more = _some(rest, 4, chance, skewed=skewed) if plan.rest else []
+    more += _some(wear, chance.randint(1, 3), chance, skewed=skewed) if plan.worn else []
     return replace(plan, steps=_among(steps, more, len(devices), chance))
 
 
-def _some(weights: Mapping[str, float], number: int, chance: random.Random) -> list[str]:
-    return chance.choices(list(weights), list(weights.values()), k=number)
+def _some(
+    weights: Mapping[str, float], number: int, chance: random.Random, *, skewed: bool
+) -> list[str]:
+    possible = {
+        kind: weight for kind, weight in weights.items() if skewed or kind not in WRONG_CLOCKS
+    }
+    return chance.choices(list(possible), list(possible.values()), k=number)
 
 
 def _among(

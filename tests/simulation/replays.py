@@ -73,6 +73,7 @@ async def one_path_fails(world: World, device: Device, dice: Random) -> None:
         return
     device.failing = "/settings"
     calm = device.reachable and device.online and not (device.faults or page.waits)
+    calm = calm and asyncio.get_running_loop().time() >= world.network.down_until
     for name in ("settings", "favorites"):
         if page.can_act():
             await state(world, page, something(page, name, f"{device.name}-own"), dice)
@@ -128,7 +129,7 @@ async def dies_as_it_is_told(world: World, device: Device, dice: Random) -> None
 async def clock_set_back(world: World, device: Device, dice: Random) -> None:
     """Between two writes that wait a clock is set back; they arrive in their order."""
     page = await signed_page(world, device, dice)
-    if page is None or not world.skewed:
+    if page is None:
         return
     reachable, device.reachable = device.reachable, False
     for number in range(2):
@@ -178,7 +179,7 @@ REPLAYS: dict[str, tuple[Action, float]] = {
     "one_path_fails": (one_path_fails, 1),
     "written_while_read": (written_while_read, 2),
     "dies_as_it_is_told": (dies_as_it_is_told, 2),
-    "clock_set_back": (clock_set_back, 1),
+    "clock_set_back": (clock_set_back, 4),
     "update": (update, 2),
 }
 """What happens where the server is none of ours, and how often."""
