@@ -32,6 +32,9 @@ DISABLED_FEATURES = (
     "NetworkTimeServiceQuerying",
     "OptimizationHints",
     "PreconnectToSearch",
+    # Each window loads these two pages of Chromium's own ahead of time, longer than an empty page.
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxPopup",
     # What Playwright's interception, screenshots and closing of contexts rely on.
     "AvoidCorsURLLoaderRestartOnRedirect",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
