@@ -12,7 +12,7 @@ from atiha_web.collections import BUILT_IN
 from atiha_web.server import EmbeddedPostgres, create_app
 from atiha_web.server.schema import upgrade
 from demo.assets import build
-from demo.server import SCRIPTS
+from demo.server import COMPRESSED, SCRIPTS
 from demo.static_files import StaticFiles
 from tests.browser import chromium
 from tests.browser.printed import (
@@ -36,10 +36,10 @@ def database_url(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture(scope="module")
-def origin(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def origin(database_url: str) -> Iterator[str]:
     """The demo over a real database."""
     app = create_app(database_url)
-    app.mount("/", StaticFiles(build().root, SCRIPTS, tmp_path_factory.mktemp("gzip")))
+    app.mount("/", StaticFiles(build().root, SCRIPTS, COMPRESSED))
     with running(app) as url:
         yield url
 

@@ -1,14 +1,13 @@
 """A collection declared in the page's Python and in the server's, in the same ten lines."""
 
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-import atiha_web
 from atiha_web.collections import BUILT_IN
 from atiha_web.server import create_app
 from demo.assets import build
+from demo.server import COMPRESSED, SCRIPTS
 from demo.static_files import StaticFiles
 from tests.browser.devices import Devices
 from tests.browser.viewer import PASSWORD, Viewer
@@ -37,16 +36,11 @@ text
 """
 
 
-async def test_a_note_made_in_chromium_is_a_row_in_sql(
-    devices: Devices,
-    database_url: str,
-    tmp_path: Path,
-) -> None:
+async def test_a_note_made_in_chromium_is_a_row_in_sql(devices: Devices, database_url: str) -> None:
     declared: dict[str, Any] = {}
     exec(DECLARED, declared)  # noqa: S102 - our own text, which the page runs too
     app = create_app(database_url, collections=[*BUILT_IN, declared["notes"]])
-    scripts = Path(atiha_web.__file__).parent / "js"
-    app.mount("/", StaticFiles(build().root, scripts, tmp_path))
+    app.mount("/", StaticFiles(build().root, SCRIPTS, COMPRESSED))
     with running(app) as url:
         viewer = await Viewer.at(await devices.new(), url)
         run = "code => pyodide.runPythonAsync(code)"
