@@ -78,6 +78,9 @@ class Reconciler:
             if missing and await local.store.base.was_cleared():
                 await local.restore()
             else:
+                if missing:
+                    # What was refused left the journal, too, and must not be told to be saved.
+                    await local.reload_quarantine()
                 local.forget(missing)
             await local.store.base.sweep()
             local.store.room.measure_again()

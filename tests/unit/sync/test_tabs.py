@@ -8,7 +8,7 @@ import pytest
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.backends.memory import MemoryEnvironment
-from atiha_web.errors import ClosedError
+from atiha_web.errors import ClosedError, OperationRejectedError
 from atiha_web.sync.journal import encode_operation
 from atiha_web.sync.replica import Base
 from atiha_web.sync.synchronizer import Synchronizer
@@ -100,6 +100,22 @@ async def test_saved_waits_for_a_replacement_that_was_only_found_by_a_cycle(
     await turns()
     assert not saved.done()
     saved.cancel()
+
+
+async def test_saved_tells_of_a_refusal_that_was_only_found_by_a_cycle(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await b.sync()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    assert a.engine._tabs is not None
+    await a.engine._tabs.stop()
+    server.fail_next(answer(400))
+    await b.sync()
+    await a.sync()
+    with pytest.raises(OperationRejectedError):
+        await write.saved("server")
 
 
 async def test_an_acknowledgement_in_one_tab_empties_the_queue_of_the_other(
