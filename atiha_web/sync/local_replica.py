@@ -281,14 +281,22 @@ class LocalReplica:
             return
         mine = self.memory.base
         if stored.epoch is None and mine.epoch is not None:
+            self.memory.refresh(self._put_unread(mine, stored))
             await self.store.base.replace(mine)
         elif stored.epoch != mine.epoch:
-            await self._take_over(stored, newer=[])
+            await self._take_over(stored, newer=self._put_unread(stored, mine))
         elif stored.cursor < mine.cursor:
             self.memory.refresh(mine.put_newer(stored))
             await self.store.base.replace(mine)
         else:
             await self._take_over(stored, newer=stored.put_newer(mine))
+
+    def _put_unread(self, base: Base, other: Base) -> Collection[RecordKey]:
+        """Over REST one tab's write is acknowledged as another one has read lists without it.
+
+        Neither base was made from the other: only the times of their rows can be compared.
+        """
+        return base.put_later(other) if self.memory.resolution.in_order else []
 
     async def _give_up_too(self) -> None:
         """Forget what is not in the journal any more: a person gave it up, in another tab."""

@@ -95,6 +95,20 @@ class Base:
             if row.version > self.cursor and self.put(record, row)
         ]
 
+    def put_later(self, other: Base) -> list[RecordKey]:
+        """Take in the rows that ``other`` states at a later time, whatever their versions say.
+
+        Returns which.
+        """
+        later = [
+            (record, row.state)
+            for record, row in other.rows.items()
+            if record not in self.rows or row.state.timestamp > self.rows[record].state.timestamp
+        ]
+        for record, state in later:
+            self.put(record, Row(self.newest + 1, state))
+        return [record for record, _ in later]
+
     @staticmethod
     def _digest(record: RecordKey, row: Row | None) -> int:
         if row is None or row.state.deleted:

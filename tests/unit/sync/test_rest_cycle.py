@@ -339,6 +339,28 @@ async def test_a_late_acknowledgement_undoes_nothing_that_came_after_it(
         assert list(ann["ratings"]) == []
 
 
+@pytest.mark.parametrize("later", [0.0, 1e-6])
+async def test_what_is_acknowledged_as_another_tab_reads_its_first_list_stays_in_view(
+    rest: PlainRest, phone: FakeDevice, later: float
+) -> None:
+    def next_fault(request: Request) -> Fault:
+        if request.method == "POST":
+            return slow(after=1)
+        is_first = request.url.endswith("/watch-history")
+        return slow(after=1 + later) if is_first else failing(500)
+
+    locks_of_its_own = replace(phone.backend(), environment=MemoryEnvironment(MemoryOrigin()))
+    other = connect(backend=locks_of_its_own, user_id="ann", protocol="rest", background=False)
+    async with open_on(phone) as ann, other as tab:
+        rest.next_fault = next_fault
+        reading = asyncio.ensure_future(tab.sync())
+        await turns()
+        await rate(ann, "m1")
+        await ann.sync()
+        await reading
+        assert [list(each["ratings"]) for each in (ann, tab)] == [["m1"], ["m1"]]
+
+
 async def test_rows_asked_for_before_an_acknowledgement_are_discarded(
     rest: PlainRest, phone: FakeDevice
 ) -> None:
