@@ -14,6 +14,7 @@ from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome
 from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.status import SyncReport
+from atiha_web.sync.waits import Waits
 
 LOCK_WAIT = 30.0
 FAST_TRY_DELAY = 0.2
@@ -82,6 +83,7 @@ class Cycle(ABC):
     def __init__(self, link: Link) -> None:
         self.progress = 0
         """Grows whenever the server acknowledged or told something."""
+        self.waits = Waits()
         self._local = link.local
         self._reconciler = link.reconciler
         self._base_url = link.base_url

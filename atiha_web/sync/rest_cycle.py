@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 from atiha_web.backends.base import Request, Response
@@ -31,8 +30,8 @@ class RestCycle(Cycle):
     def __init__(self, link: Link, update_method: UpdateMethod = "PATCH") -> None:
         super().__init__(link)
         self._update_method = update_method
-        self._troubled: dict[str, float] = {}
-        """Resources that failed last time, and (loop time) before when not to try them again."""
+        self._troubled: set[str] = set()
+        """Resources that failed last time."""
         self._failures: dict[str, Outcome] = {}
         """Resources that failed in this cycle."""
 
@@ -40,7 +39,8 @@ class RestCycle(Cycle):
         """See ``Cycle``: the oldest operation alone, as each is a request of its own."""
         for resource, queue in self._queues().items():
             first = queue[0]
-            if resource in self._troubled or first.id in self._carried | self._parted:
+            spared = resource in self._troubled or self.waits.left([resource])
+            if spared or first.id in self._carried | self._parted:
                 continue
             self._parted.add(first.id)
             return self._request(self._call(first), first.id)
@@ -57,7 +57,7 @@ class RestCycle(Cycle):
             for collection in self._local.registry.values():
                 await self._pull(collection, tally)
         finally:
-            self._remember_failures()
+            self._troubled = set(self._failures)
         self._raise_failures()
 
     def _queues(self) -> dict[str, list[Operation]]:
@@ -89,7 +89,7 @@ class RestCycle(Cycle):
             except CycleFailedError as error:
                 if error.outcome.kind is Kind.NEEDS_AUTH:
                     raise
-                self._failures[resource] = error.outcome
+                self._fail(resource, error.outcome)
                 return
 
     async def _replay(self, operation: Operation, tally: Tally) -> None:
@@ -154,6 +154,8 @@ class RestCycle(Cycle):
         return Request(call.method, url, {**headers, **self._headers()}, call.body, REQUEST_TIMEOUT)
 
     async def _send_rest(self, request: Request, resource: str, tally: Tally) -> Response:
+        if left := self.waits.left([resource]):
+            raise CycleFailedError(_busy(resource, left[resource]))
         # Where something fails already, one try each is enough to learn whether all does.
         calm = not self._failures and resource not in self._troubled
         answer = await self._send(
@@ -169,7 +171,7 @@ class RestCycle(Cycle):
         endpoint = collection.endpoint(self._local.user_id)
         headers = {"accept": "application/json", **self._headers()}
         request = Request("GET", self._base_url + endpoint, headers, None, REQUEST_TIMEOUT)
-        for _ in range(0 if self._waits(endpoint) else LOADS):
+        for _ in range(LOADS):
             asked = self._local.memory.settled[collection.name]
             try:
                 response = await self._send_rest(request, endpoint, tally)
@@ -179,7 +181,7 @@ class RestCycle(Cycle):
                 if error.outcome.kind is Kind.REFUSED:
                     self._local.note_problem(f"{endpoint} is not read: {error.outcome.message}")
                 else:
-                    self._failures.setdefault(endpoint, error.outcome)
+                    self._fail(endpoint, error.outcome)
                 return
             rows = await self._read(collection, response)
             if rows is None or await self._take(collection, rows, asked, tally):
@@ -225,24 +227,13 @@ class RestCycle(Cycle):
 
     # -- failures --------------------------------------------------------------------------
 
+    def _fail(self, resource: str, outcome: Outcome) -> None:
+        self._failures.setdefault(resource, outcome)
+        self.waits.note(resource, outcome.retry_after)
+
     def _still_asked_to_wait(self) -> dict[str, Outcome]:
-        now = asyncio.get_running_loop().time()
-        return {
-            resource: Outcome(Kind.BUSY, f"{resource}: the server asked to wait", "", until - now)
-            for resource, until in self._troubled.items()
-            if until > now
-        }
-
-    def _waits(self, resource: str) -> bool:
-        failure = self._failures.get(resource)
-        return failure is not None and failure.kind is Kind.BUSY
-
-    def _remember_failures(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._troubled = {
-            resource: now + (outcome.retry_after or 0.0)
-            for resource, outcome in self._failures.items()
-        }
+        left = self.waits.left(self._queues().keys() | self._endpoints())
+        return {resource: _busy(resource, seconds) for resource, seconds in left.items()}
 
     def _raise_failures(self) -> None:
         """One resource that fails holds up no other one: it is told when all had their turn."""
@@ -263,6 +254,10 @@ class RestCycle(Cycle):
 
 def _judge(request: Request, response: Response, now: datetime) -> Outcome:
     return classify_rest(request, response, now)
+
+
+def _busy(resource: str, seconds: float) -> Outcome:
+    return Outcome(Kind.BUSY, f"{resource}: the server asked to wait", "", seconds)
 
 
 def _differing(

@@ -62,6 +62,7 @@ class Scheduler:
         self._partly = False
         self._syncing = 0
         self._due: float | None = None
+        self._left_alone_until = 0.0
         self._poked: tuple[float, float] | None = None
         self._hint_refuted = False
         self._wake = asyncio.Event()
@@ -86,6 +87,11 @@ class Scheduler:
     def may_send(self) -> bool:
         """Whether nothing is known that speaks against a request now."""
         return self._state == "idle" and self.online
+
+    @property
+    def is_to_wait(self) -> bool:
+        """Whether the server asked to be left alone, and nothing speaks against that since."""
+        return self._now() < self._left_alone_until
 
     def start(self) -> None:
         """Begin; the first cycle runs at once."""
@@ -119,6 +125,7 @@ class Scheduler:
             return
         self._failures = 0
         self._due = self._now()
+        self._left_alone_until = 0.0
         self._wake.set()
 
     async def run_now(self) -> SyncReport:
@@ -207,6 +214,7 @@ class Scheduler:
                 f"sent {report.sent}, received {report.received}, refused {report.rejected}",
             )
         self._state, self.message, self._failures, self._partly = "idle", "", 0, False
+        self._left_alone_until = 0.0
         self._hint_refuted = not self._environment.online()
         self._due = self._now() + self._until_next(report.poll_after)
         self._wake.set()
@@ -226,6 +234,7 @@ class Scheduler:
             self._fail("blocked", outcome.message, BLOCKED_RETRY, partly=partly)
         elif outcome.retry_after is not None:
             self._fail("backoff", outcome.message, outcome.retry_after, partly=partly)
+            self._left_alone_until = self._now() + outcome.retry_after
         else:
             wait = backoff(self._failures, self._random())
             if not self.online:

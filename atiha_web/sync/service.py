@@ -35,7 +35,7 @@ from atiha_web.sync.engine import Write
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.names import cache_key
 from atiha_web.sync.operation import Call, OperationType, dump_json
-from atiha_web.sync.outcomes import problem
+from atiha_web.sync.outcomes import problem, wait_asked
 from atiha_web.sync.rest_cycle import LOADS
 from atiha_web.sync.rest_outcomes import is_elsewhere, read_json
 from atiha_web.sync.rest_rows import unwrap
@@ -43,6 +43,7 @@ from atiha_web.sync.statements import check_deletable
 from atiha_web.sync.status import SyncReport
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.sync.view_store import write_views
+from atiha_web.sync.waits import Waits
 
 logger = logging.getLogger("atiha_web")
 
@@ -113,6 +114,8 @@ class SyncService:
         self._headers = headers
         self._current = current
         self._times = LastSync(backend.storage)
+        self._waits = Waits()
+        """While nobody is signed in."""
         self._periodic: dict[str, _Periodic] = {}
 
     def create_operation(
@@ -183,7 +186,8 @@ class SyncService:
     async def load(self, config: SyncConfig) -> Any:
         """The newest data: from the server, else from the cache; ``None`` where neither has any.
 
-        An object that holds exactly one list is unwrapped to that list.
+        An object that holds exactly one list is unwrapped to that list. A server that asked to be
+        left alone (``Retry-After``) is not asked before.
         """
         collection = self._view_collection(config.cache_key)
         if collection is not None:
@@ -246,7 +250,8 @@ class SyncService:
     async def _load_view(self, name: str) -> list[dict[str, Any]]:
         synchronizer = self._signed_in()
         try:
-            await synchronizer.sync()
+            if not synchronizer.scheduler.is_to_wait:
+                await synchronizer.sync()
         except StorageError as error:
             logger.warning("%s: %s; the local data is used", name, error)
         collection = self._registry[name]
@@ -269,10 +274,21 @@ class SyncService:
         request = Request("GET", self._base_url + endpoint, headers)
         for _ in range(LOADS):
             asked = self._position(endpoint)
-            value = unwrap(_json_body(request, await self._backend.transport.request(request)))
+            value = unwrap(_json_body(request, await self._answer(request, path_of(endpoint))))
             if self._position(endpoint) == asked:
                 return value
         raise NetworkError("it changed at every try while it was read")
+
+    async def _answer(self, request: Request, path: str) -> Response:
+        current = self._current()
+        waits = self._waits if current is None else current.waits
+        if left := waits.left([path]):
+            raise NetworkError(f"the server asked to wait for {left[path]:.0f} s more")
+        response = await self._backend.transport.request(request)
+        if response.status in (429, 503):
+            now = hlc.from_milliseconds(self._backend.now_ms())
+            waits.note(path, wait_asked(response, now))
+        return response
 
     def _position(self, endpoint: str) -> tuple[Synchronizer | None, int]:
         """Who asks, and how many operations of an endpoint were acknowledged."""

@@ -15,6 +15,7 @@ from atiha_web.sync.operation import Call, OperationType, RecordKey
 from atiha_web.sync.protocols import Protocol
 from atiha_web.sync.scheduler import Scheduler
 from atiha_web.sync.status import Status, SyncReport
+from atiha_web.sync.waits import Waits
 
 SYNC = Protocol("sync")
 
@@ -52,6 +53,11 @@ class Synchronizer:
             notify=local.changes.notify,
             record=local.record,
         )
+
+    @property
+    def waits(self) -> Waits:
+        """The paths that the server asked to leave alone."""
+        return self._cycle.waits
 
     @property
     def user_id(self) -> str:
@@ -116,8 +122,12 @@ class Synchronizer:
         return await self.scheduler.run_now()
 
     async def pulled(self) -> None:
-        """Ask the server, once, if nothing was ever pulled; a failure leaves what is here."""
-        if self._first_pull is None and self.engine.local.memory.base.epoch is None:
+        """Ask the server, once, if nothing was ever pulled; a failure leaves what is here.
+
+        So does a server that asked to be left alone.
+        """
+        asks = self.engine.local.memory.base.epoch is None and not self.scheduler.is_to_wait
+        if self._first_pull is None and asks:
             self._first_pull = asyncio.ensure_future(self.sync())
         if self._first_pull is not None:
             await asyncio.wait([self._first_pull])

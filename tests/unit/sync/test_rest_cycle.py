@@ -139,6 +139,26 @@ async def test_an_endpoint_that_asks_to_wait_is_left_alone_for_as_long(
     assert (await ann.sync()).sent == 1
 
 
+async def test_what_a_load_is_asked_to_leave_alone_no_cycle_asks_for(
+    rest: PlainRest, ann: Client
+) -> None:
+    rest.fail_next(failing(503, **{"retry-after": "120"}))
+    await ann.service.load(SyncConfig(cache_key="stars", api_endpoint=RATINGS))
+    rest.requests.clear()
+    assert not (await ann.sync()).ok
+    assert all(urlsplit(each.url).path != RATINGS for each in rest.requests)
+
+
+async def test_what_a_cycle_is_asked_to_leave_alone_no_load_asks_for(
+    rest: PlainRest, ann: Client
+) -> None:
+    fail_at(rest, RATINGS, failing(503, **{"retry-after": "120"}), "GET")
+    await ann.sync()
+    rest.requests.clear()
+    assert await ann.service.load(SyncConfig(cache_key="stars", api_endpoint=RATINGS)) is None
+    assert rest.requests == []
+
+
 async def test_the_background_comes_back_after_what_was_asked(
     rest: PlainRest, phone: FakeDevice
 ) -> None:

@@ -9,7 +9,13 @@ import pytest
 from atiha_web import Client, InvalidDataError, NotSignedInError, SyncConfig, connect
 from atiha_web.backends.base import Request, Response
 from atiha_web.sync.rest_rows import unwrap
-from atiha_web.testing.fake_server import FakeDevice, FakeServer, captive_portal, lost_request
+from atiha_web.testing.fake_server import (
+    FakeDevice,
+    FakeServer,
+    answer,
+    captive_portal,
+    lost_request,
+)
 
 PATH = "/api/my-endpoint"
 CONFIG = SyncConfig(cache_key="my_key", api_endpoint=PATH)
@@ -120,6 +126,43 @@ async def test_a_periodic_sync_loads_at_once_then_by_its_interval_until_stopped(
     ann.service.stop_periodic_sync(config)
     await asyncio.sleep(20)
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_periodic_sync_leaves_a_server_alone_that_asks_for_it(
+    server: FakeServer, ann: Client, status: int
+) -> None:
+    server.documents[PATH] = [1]
+    config = SyncConfig(cache_key="my_key", api_endpoint=PATH, sync_interval=5)
+    server.fail_next(answer(status, headers={"retry-after": "60"}))
+    ann.service.start_periodic_sync(config)
+    await asyncio.sleep(59)
+    assert len(server.requests) == 1
+    await asyncio.sleep(6)
+    assert len(server.requests) == 2
+    ann.service.stop_periodic_sync(config)
+
+
+async def test_a_periodic_sync_of_a_view_leaves_a_server_alone_that_asks_for_it(
+    server: FakeServer, ann: Client
+) -> None:
+    server.fail_next(answer(503, headers={"retry-after": "60"}))
+    ann.service.start_periodic_sync(RATINGS)
+    await asyncio.sleep(59)
+    assert len(server.requests) == 1
+    ann.service.stop_periodic_sync(RATINGS)
+
+
+async def test_reading_does_not_ask_a_server_that_asks_to_be_left_alone(
+    server: FakeServer, ann: Client
+) -> None:
+    server.fail_next(answer(503, headers={"retry-after": "60"}))
+    await ann.sync()
+    await ann.profiles.get_ratings("ann")
+    assert len(server.requests) == 1
+    await asyncio.sleep(61)
+    await ann.profiles.get_ratings("ann")
+    assert len(server.requests) == 2
 
 
 async def test_a_periodic_sync_outlives_any_mistake_and_logs_it(
