@@ -101,8 +101,11 @@ class Device:
     died_writing: bool = False
     left: set[str] = field(default_factory=set)
     """Who signed out, confirmed by the database: not even a kill brings them back."""
-    spoilt: set[str] = field(default_factory=set)
-    """The keys of operations that were damaged: they stay, and nobody can read them."""
+    spoilt: dict[str, str] = field(default_factory=dict)
+    """Operations that were damaged, as they are stored since: they stay, and nobody can read them.
+
+    Unless the database has them as they were.
+    """
     erased: set[str] = field(default_factory=set)
     """Whose data was discarded since a page died."""
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from atiha_web.errors import AtihaError, OperationRejectedError, SaveError
@@ -49,11 +50,16 @@ class Promise:
     def stored_in(self) -> str | None:
         """The user in whose journal or quarantine the device holds it now."""
         name = self.operation.id
+        items = self.device.disk.items
         for user_id in self.device.world.all_users:
-            names = Names(user_id)
-            if {names.journal + name, names.quarantine + name} & self.device.disk.items.keys():
+            names = _names_of(user_id)
+            if names.journal + name in items or names.quarantine + name in items:
                 return user_id
         return None
+
+
+_names_of = cache(Names)
+"""Asked for each promise again and again."""
 
 
 def is_refused(operation: Operation) -> bool:

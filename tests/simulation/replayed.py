@@ -202,7 +202,13 @@ def check_shown(page: Page, promise: Promise) -> None:
         return
     state = page.synchronizer.engine.view(record.collection).get(record.key)
     shows, due = (_plainly(record, None if state is None else state.data), operation.data)
-    if due is not None and record.collection in PER_FIELD:
+    if due is not None and operation.call is not None and operation.call.fields is not None:
+        # These alone are sent: of all else the server says what it says.
+        due = {name: due[name] for name in operation.call.fields if name in due}
+        due = _plainly(record, due) or {}
+        shows = None if shows is None else {name: shows.get(name) for name in due}
+        holds = shows == due
+    elif due is not None and record.collection in PER_FIELD:
         due = {name: value for name, value in due.items() if name != NESTED}
         shows = None if shows is None else {name: shows.get(name) for name in due}
         holds = shows == due

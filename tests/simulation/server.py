@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,11 @@ class SimulatedServer(FakeServer):
         return set(self._tokens)
 
     def token_in(self, reply: Response) -> str | None:
-        """The session that a log-in began."""
-        token: str | None = json.loads(reply.body).get("token")
-        return token
+        """The session that a log-in began; what something odd answered began none."""
+        with suppress(ValueError):
+            told = json.loads(reply.body)
+            return told.get("token") if isinstance(told, dict) else None
+        return None
 
     def backup(self) -> Any:
         """All users' data as it is now."""

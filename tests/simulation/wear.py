@@ -39,7 +39,7 @@ async def spoil(world: World, device: Device, dice: Random) -> None:
         device.disk.damage(key, text)
         device.blurred = True
         if "operation" in what:
-            device.spoilt.add(key)
+            device.spoilt[key] = text
             world.ledger.damaged(device, key, before)
     opened = await open_page(world, device)
     if opened is not None and opened.client.user_id is not None:
@@ -79,7 +79,7 @@ def check_named(page: Page) -> None:
     assert page.client.user_id is not None
     names, items = Names(page.client.user_id), page.device.disk.items
     mine = [key for key in page.device.spoilt if key.startswith((names.journal, names.quarantine))]
-    left = [key for key in mine if key in items]
+    left = [key for key in mine if items.get(key) == page.device.spoilt[key]]
     told = page.client.status.problems
     require(told or not left, 6, "%s says nothing of %s", page.name, left)
 
