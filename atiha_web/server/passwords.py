@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,13 +18,23 @@ _MEMORY_KIB = 19 * 1024
 _LANES = 1
 
 
+def _hasher() -> PasswordHasher:
+    return PasswordHasher(_TIME_COST, _MEMORY_KIB, _LANES)
+
+
+@cache
+def _hash_of_nobody() -> str:
+    """What the password of an account that does not exist is compared with."""
+    return _hasher().hash("the account that does not exist")
+
+
 class Passwords:
     """Makes and checks hashes. Each takes 19 MiB and a core for a moment, so few run at once."""
 
     def __init__(self) -> None:
-        self._hasher = PasswordHasher(_TIME_COST, _MEMORY_KIB, _LANES)
+        self._hasher = _hasher()
         self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._nobody = self._hasher.hash("the account that does not exist")
+        self._nobody = _hash_of_nobody()
 
     async def hash(self, password: str) -> str:
         """A salted hash that tells its own parameters."""
