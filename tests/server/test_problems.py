@@ -128,3 +128,15 @@ def test_the_openapi_holds_together(app: FastAPI) -> None:
     wanted = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert wanted <= schemas.keys()
     assert "$defs" not in text
+
+
+def test_the_openapi_says_refusals_as_they_are_sent(app: FastAPI) -> None:
+    refusals = [
+        (method, path, status, [*reply.get("content", {})])
+        for path, methods in app.openapi()["paths"].items()
+        for method, route in methods.items()
+        for status, reply in route["responses"].items()
+        if int(status) >= 400
+    ]
+    assert refusals
+    assert [each for each in refusals if each[-1] != ["application/problem+json"]] == []

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from atiha_web.server.database import Database
-from atiha_web.server.problems import ProblemDocument, ProblemRoute
+from atiha_web.server.problems import ProblemRoute
+from atiha_web.server.routes.parameters import problem_document
 
 
 class Health(BaseModel):
@@ -26,7 +27,7 @@ def health_router(database: Database) -> APIRouter:
     @routes.get(
         "/readyz",
         summary="The database answers too",
-        responses={503: {"model": ProblemDocument, "description": "It does not"}},
+        responses={503: problem_document("It does not")},
     )
     async def readyz() -> Health:
         await database.ping()

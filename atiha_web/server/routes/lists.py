@@ -13,7 +13,7 @@ from atiha_web.collections import Collection
 from atiha_web.server.auth import Authenticate
 from atiha_web.server.bodies import read_object
 from atiha_web.server.decisions import Registry
-from atiha_web.server.problems import ProblemDocument, ProblemRoute
+from atiha_web.server.problems import ProblemRoute
 from atiha_web.server.push import delete_record, put_record
 from atiha_web.server.routes.parameters import (
     OWNER_ONLY,
@@ -21,6 +21,7 @@ from atiha_web.server.routes.parameters import (
     UserId,
     json_body,
     owner_only,
+    problem_document,
 )
 from atiha_web.server.rows import Row, RowSource
 from atiha_web.sync.operation import dump_json
@@ -72,9 +73,7 @@ def _add(
         return Response(status_code=204)
 
     delete.__annotations__["key"] = key
-    invalid: dict[int | str, dict[str, Any]] = {
-        422: {"model": ProblemDocument, "description": "It does not fit the model"}
-    }
+    invalid: dict[int | str, dict[str, Any]] = {422: problem_document("It does not fit the model")}
     routes.add_api_route(
         path,
         read,

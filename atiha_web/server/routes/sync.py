@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from atiha_web.server.auth import Authenticate
 from atiha_web.server.bodies import parse, read_body
 from atiha_web.server.decisions import Registry
-from atiha_web.server.problems import Problem, ProblemDocument, ProblemRoute
+from atiha_web.server.problems import Problem, ProblemRoute
 from atiha_web.server.push import synchronise
 from atiha_web.server.routes.parameters import (
     OWNER_ONLY,
@@ -18,6 +18,7 @@ from atiha_web.server.routes.parameters import (
     UserId,
     json_body,
     owner_only,
+    problem_document,
 )
 from atiha_web.server.rows import RowSource
 from atiha_web.sync.protocol import (
@@ -34,9 +35,9 @@ _ENVELOPE_BYTES = 4 * 1024
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     **OWNER_ONLY,
     200: {"model": SyncReply},
-    413: {"model": ProblemDocument, "description": "Too many operations or bytes at once"},
-    426: {"model": ProblemDocument, "description": "The protocol number is not supported"},
-    503: {"model": ProblemDocument, "description": "Busy; see Retry-After"},
+    413: problem_document("Too many operations or bytes at once"),
+    426: problem_document("The protocol number is not supported"),
+    503: problem_document("Busy; see Retry-After"),
 }
 
 
