@@ -2,8 +2,9 @@
 
 What a page cannot use is left out: the server, the test helpers, the backends of CPython, the
 extension for JupyterLab and the README. Comments and docstrings are blanked, so that tracebacks
-name the lines they always do. The files are stored uncompressed: compressed together, as a server
-does when it sends them, they take a quarter less than each by itself.
+name the lines they always do; so are lines of JavaScript that are a comment. The files are stored
+uncompressed: compressed together, as a server does when it sends them, they take a quarter less
+than each by itself.
 """
 
 import ast
@@ -11,6 +12,7 @@ import base64
 import csv
 import hashlib
 import io
+import re
 import tokenize
 import zipfile
 from collections.abc import Iterator
@@ -31,12 +33,13 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 def slim(wheel: Path, folder: Path) -> None:
     """Write the page's form of a wheel into a folder, under the same name."""
     with zipfile.ZipFile(wheel) as whole:
-        files = {
-            name: blanked(whole.read(name)) if name.endswith(".py") else whole.read(name)
+        kept = [
+            name
             for name in whole.namelist()
             if not (name.startswith(LEFT_OUT) or ".data/" in name)
             and not name.endswith("entry_points.txt")
-        }
+        ]
+        files = {name: _blanked_by_kind(name, whole.read(name)) for name in kept}
     metadata = next(name for name in files if name.endswith(".dist-info/METADATA"))
     files[metadata] = _metadata(files[metadata])
     write(files, folder / wheel.name, zipfile.ZIP_STORED)
@@ -70,6 +73,17 @@ def _metadata(whole: bytes) -> bytes:
         if b"extra ==" not in line and not line.startswith((b"Classifier:", b"Provides-Extra:"))
     ]
     return b"\n".join([*kept, b""])
+
+
+def _blanked_by_kind(name: str, content: bytes) -> bytes:
+    if name.endswith(".py"):
+        return blanked(content)
+    return blanked_script(content) if name.endswith(".js") else content
+
+
+def blanked_script(source: bytes) -> bytes:
+    """JavaScript without the lines that are a comment; none of its texts may go over lines."""
+    return re.sub(rb"^[ \t]*//.*$", b"", source, flags=re.MULTILINE)
 
 
 def blanked(source: bytes) -> bytes:

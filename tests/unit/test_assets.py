@@ -14,7 +14,7 @@ import pytest
 
 from demo.assets import AssetError, Site, build, build_lab, fetch, lock, pins
 from demo.assets.compiler import compile_archive
-from demo.assets.slim import blanked, without
+from demo.assets.slim import blanked, blanked_script, without
 from demo.server import COMPRESSED, SCRIPTS
 from demo.static_files import Asset
 
@@ -213,6 +213,17 @@ def test_blanked_python_keeps_marks_of_comments_and_accents_within_texts() -> No
     assert blanked(source.encode()).decode() == (
         'a = "é # no comment"\n\n\ndef f() -> str:\n    ""\n\n\n    return a\n'
     )
+
+
+def test_a_blanked_script_has_its_code_on_the_same_lines() -> None:
+    source = b'// Says hello.\nlet a = "// no comment"; // kept\n  // indented\nlet b;\n'
+    assert blanked_script(source) == b'\nlet a = "// no comment"; // kept\n\nlet b;\n'
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS.glob("*.js")], ids=lambda script: script.name)
+def test_no_text_of_our_scripts_goes_over_lines(script: Path) -> None:
+    odd = [line for line in script.read_text().splitlines() if line.count("`") % 2]
+    assert odd == []
 
 
 def test_a_wheel_without_some_folders_tells_of_what_is_left(tmp_path: Path) -> None:
