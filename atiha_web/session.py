@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from atiha_web.backends.base import Backend, StorageChange
+from atiha_web.backends.base import Backend, StorageChange, Unsubscribe
 from atiha_web.errors import SaveError, StorageError
 from atiha_web.loading import load_in_turns
 from atiha_web.sign_outs import SignOuts
@@ -68,7 +68,7 @@ class Session:
         self._background = background
         self._guest = guest
         self._protocol = protocol
-        self._relay: asyncio.Task[None] | None = None
+        self._unfollow: Unsubscribe | None = None
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsubscribe = backend.storage.subscribe(self._on_storage)
@@ -216,7 +216,9 @@ class Session:
             await synchronizer.sync()
         self.current = synchronizer
         self._spawn(self._settle_persistence())
-        self._relay = asyncio.create_task(self._relay_changes(synchronizer))
+        # No task follows: waking one after each write would cost a worker as much as the write.
+        self._unfollow = synchronizer.engine.local.changes.add(self._on_change)
+        self._on_change()
         if self.on_conflict is not None:
             self._spawn(self._relay_conflicts(synchronizer, self.on_conflict))
 
@@ -229,17 +231,16 @@ class Session:
         current, self.current = self.current, None
         if current is not None:
             await current.stop()
-        if self._relay is not None:
-            self._relay.cancel()
-            self._relay = None
+        if self._unfollow is not None:
+            self._unfollow()
+            self._unfollow = None
         self.statuses.notify()
         return current
 
-    async def _relay_changes(self, synchronizer: Synchronizer) -> None:
-        async for _ in synchronizer.engine.local.changes.follow():
-            self.statuses.notify()
-            if self._usage.is_due:
-                self._spawn(self._settle_usage())
+    def _on_change(self, _: None = None) -> None:
+        self.statuses.notify()
+        if self._usage.is_due():
+            self._spawn(self._settle_usage())
 
     async def _settle_usage(self) -> None:
         await self._usage.settle()

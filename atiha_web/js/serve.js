@@ -47,15 +47,20 @@
         persisted: bridge.persisted,
         sendLast: bridge.sendLast,
       };
-      channel.onmessage = async ({ data }) => {
+      channel.onmessage = ({ data }) => {
         if (!isMessage(data)) return;
         const [to, id, deadline, operation, ...values] = data;
         if (to !== page) return;
         if (Date.now() > deadline) return tell("late", id);
+        const answer = (result) => tell("answer", id, result);
+        const refuse = ({ name, message }) => tell("failed", id, name, message);
         try {
-          tell("answer", id, await operations[operation](...values));
-        } catch ({ name, message }) {
-          tell("failed", id, name, message);
+          const result = operations[operation](...values);
+          // Without a wait: this page's other listeners hear of a write after who made it.
+          if (result instanceof Promise) result.then(answer, refuse);
+          else answer(result);
+        } catch (error) {
+          refuse(error);
         }
       };
       tell("serving", page, bridge.online(), document.baseURI);

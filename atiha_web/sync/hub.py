@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Generic, TypeVar
 
+from atiha_web.backends.base import Unsubscribe
+from atiha_web.backends.listeners import Listeners
+
 T = TypeVar("T")
 
 
@@ -16,12 +19,18 @@ class Hub(Generic[T]):
     def __init__(self, read: Callable[[], T]) -> None:
         self._read = read
         self._events: set[asyncio.Event] = set()
+        self._listeners = Listeners[None]()
         self._closed = False
 
     def notify(self) -> None:
         """The value may have changed."""
         for event in self._events:
             event.set()
+        self._listeners.tell(None)
+
+    def add(self, listener: Callable[[None], None]) -> Unsubscribe:
+        """Call ``listener`` with every ``notify``: it must be quick. Returns what ends that."""
+        return self._listeners.add(listener)
 
     def close(self) -> None:
         """End every iteration."""

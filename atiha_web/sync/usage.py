@@ -20,15 +20,19 @@ class StorageUsage:
         self._measure = backend.usage
         self._due = 0.0
 
-    @property
     def is_due(self) -> bool:
-        """Whether there is something to measure, and enough time went by."""
-        return self._measure is not None and asyncio.get_running_loop().time() >= self._due
+        """Whether there is something to measure, and enough time went by.
+
+        Who is told so measures; nobody else is told meanwhile.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._measure is None or now < self._due:
+            return False
+        self._due = now + SECONDS
+        return True
 
     async def settle(self) -> None:
         """Measure now; whoever writes next learns what is wrong with storage."""
-        if self._measure is None:
-            return
-        self._due = asyncio.get_running_loop().time() + SECONDS
-        with suppress(AtihaError):
-            self.last = await self._measure()
+        if self._measure is not None:
+            with suppress(AtihaError):
+                self.last = await self._measure()

@@ -241,6 +241,24 @@ print(list(client["ratings"]), client.status.pending)
     assert rows(database_url, ada, "ratings") == ["m1", "m2"]
 
 
+def test_other_tasks_go_on_while_a_worker_asks_again_and_again(python: Page, log_in: str) -> None:
+    ask = """
+import asyncio
+import time
+
+async def work():
+    await asyncio.sleep(0)
+    return "done"
+
+task = asyncio.ensure_future(work())
+until = time.monotonic() + 5
+while not task.done() and time.monotonic() < until:
+    client.status
+print(task.done() and task.result())
+"""
+    assert run_in_worker(python, log_in + ask) == ["done"]
+
+
 def test_calls_of_a_worker_ask_by_pyodide_http(python: Page, log_in: str) -> None:
     with python.expect_request(lambda request: request.url.endswith("/sessions")) as asked:
         run_in_worker(python, log_in)

@@ -16,6 +16,17 @@ async def test_a_slow_follower_of_a_hub_skips_to_the_newest_value() -> None:
     assert await anext(follower) == 3
 
 
+def test_a_listener_of_a_hub_hears_of_each_change_at_once() -> None:
+    heard: list[str] = []
+    hub = Hub(lambda: None)
+    stop = hub.add(lambda _: heard.append("changed"))
+    hub.notify()
+    hub.notify()
+    stop()
+    hub.notify()
+    assert heard == ["changed", "changed"]
+
+
 async def test_a_follower_of_a_feed_gets_each_item() -> None:
     feed: Feed[int] = Feed(10)
     feed.add(1)

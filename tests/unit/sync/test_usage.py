@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from atiha_web import Client, StorageUnavailableError, connect
 from atiha_web.backends.base import Usage
+from atiha_web.sync.usage import StorageUsage
 from atiha_web.testing.fake_server import FakeDevice, FakeServer
 
 QUOTA = 1000
@@ -48,6 +49,11 @@ async def test_a_burst_of_writes_is_not_slowed_by_measuring() -> None:
             await client.profiles.add_favorite("ann", f"film-{index}")
             await asyncio.sleep(0)
     assert meter.asked == 1
+
+
+async def test_of_two_who_ask_in_one_turn_one_measures() -> None:
+    usage = StorageUsage(replace(FakeDevice(FakeServer()).backend(), usage=Meter()))
+    assert [usage.is_due(), usage.is_due()] == [True, False]
 
 
 async def test_storage_that_cannot_be_measured_disturbs_nobody() -> None:
