@@ -52,9 +52,11 @@ def decode_quarantined(operation_id: str, text: str) -> Quarantined:
         InvalidDataError: it is not what ``encode_quarantined`` writes.
     """
     members = _load(text, 7, 8)
-    code, message = members[5:7]
     operation = _operation(operation_id, members[:5], members[7:])
-    return Quarantined(operation, str(code), str(message))
+    match members[5:7]:
+        case [str(code), str(message)]:
+            return Quarantined(operation, code, message)
+    raise InvalidDataError(f"the stored operation {operation_id!r:.80} has another form")
 
 
 def _members(operation: Operation) -> list[object]:

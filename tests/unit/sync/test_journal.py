@@ -54,6 +54,20 @@ def test_anything_else_is_refused(text: str) -> None:
         decode_operation("0123456789ab-1", text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1,2,3,4,5,6,7]",
+        f'["ratings","m1",{{}},"{stamp()}",1]',
+        f'["ratings","m1",{{}},"{stamp()}",1,null,"refused"]',
+        f'["ratings","m1",{{}},"{stamp()}",1,null,[["0123456789ab-0",{{}}]]]',
+    ],
+)
+def test_anything_else_is_no_refused_operation(text: str) -> None:
+    with pytest.raises(InvalidDataError):
+        decode_quarantined("0123456789ab-1", text)
+
+
 def test_a_plain_entry_takes_at_most_260_units() -> None:
     data = {"contentType": "episode", "title": "The Cabinet of Dr. Caligari, restored"}
     entry = Operation("0123456789ab-99999", "watchlist", "x" * 36, data, stamp())
