@@ -233,8 +233,8 @@ class Scheduler:
         elif outcome.kind is Kind.BLOCKED:
             self._fail("blocked", outcome.message, BLOCKED_RETRY, partly=partly)
         elif outcome.retry_after is not None:
-            self._fail("backoff", outcome.message, outcome.retry_after, partly=partly)
             self._left_alone_until = self._now() + outcome.retry_after
+            self._fail("backoff", outcome.message, outcome.retry_after, partly=partly)
         else:
             wait = backoff(self._failures, self._random())
             if not self.online:
@@ -251,7 +251,8 @@ class Scheduler:
         if not partly:
             # What was written while it failed waits with all the rest.
             self._poked = None
-        self._due = None if wait is None else self._now() + wait
+        # Whatever failed since, the server still wishes to be left alone.
+        self._due = None if wait is None else max(self._now() + wait, self._left_alone_until)
         self._wake.set()
 
     def _timer(self) -> float:

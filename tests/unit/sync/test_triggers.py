@@ -196,6 +196,21 @@ async def test_who_asks_to_slow_down_is_asked_again_only_then(
     assert second - first == pytest.approx(waited)
 
 
+async def test_a_failure_since_shortens_no_wait_that_was_asked_for(
+    wire: Wire, tab: Synchronizer
+) -> None:
+    wire.fault = answer(503, headers={"retry-after": "120"})
+    now = wire.now()
+    await tab.sync()
+    wire.fault = lost_request()
+    await tab.sync()
+    await asyncio.sleep(0.01)
+    after = wire.now()
+    await asyncio.sleep(121)
+    [first, *_] = wire.since(after)
+    assert after - now + first == pytest.approx(120)
+
+
 @pytest.mark.parametrize("status", [403, 404])
 async def test_a_blocked_account_is_asked_for_every_minute(
     wire: Wire, tab: Synchronizer, server: FakeServer, status: int
