@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from atiha_web.backends.base import Backend, StorageChange, Unsubscribe
-from atiha_web.errors import SaveError, StorageError
+from atiha_web.errors import SaveError, StorageError, StorageFullError
 from atiha_web.loading import load_in_turns
 from atiha_web.sign_outs import SignOuts
 from atiha_web.sync.hub import Hub
@@ -137,7 +137,7 @@ class Session:
     async def sign_out(self, pending: Pending) -> None:
         """Close and hide the user's data, erase it if it is discarded, end the session."""
         async with self._switching:
-            await self._stored.forget()
+            await self._forget()
             current = await self._stop()
             if current is not None and current.user_id != GUEST:
                 await current.engine.local.remove_views()
@@ -151,6 +151,16 @@ class Session:
             is_told = await self._sign_outs.tell()
         if not is_told and self._background:
             self._tell_of_sign_outs()
+
+    async def _forget(self) -> None:
+        """Nobody is signed in from now on; cached data of who was makes room for that."""
+        while True:
+            try:
+                return await self._stored.forget()
+            except StorageFullError:
+                signed_in = self.signed_in
+                if signed_in is None or not await signed_in.engine.local.make_room():
+                    raise
 
     async def drain(self) -> int:
         """Send what is pending; returns how many operations are left."""

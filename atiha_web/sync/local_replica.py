@@ -23,7 +23,7 @@ from atiha_web.sync.events import KEPT, Event, EventKind
 from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened
-from atiha_web.sync.names import GUEST, SESSION_KEY, Names
+from atiha_web.sync.names import GUEST, Names
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
@@ -226,16 +226,32 @@ class LocalReplica:
                 if newer not in names or newer in self.memory.quarantine
             }
 
-    def gone(self, operation_id: str) -> Operation | None:
+    async def gone(self, operation_id: str) -> Operation | None:
         """Another tab took this operation out of the journal; returns it where it was known.
 
         Either a later one says all it said, or it was decided, and base with the result was
-        stored before.
+        stored before, or a person gave everything up.
         """
         operation = self.memory.pending.get(operation_id)
+        if operation is not None and await self.store.base.was_given_up():
+            self.note_given_up(self.memory.pending)
         if operation is not None and not self.was_replaced(operation):
             self.forget([operation_id])
         return operation
+
+    async def add_unheard(self, stored: Collection[str]) -> None:
+        """Take in those of the journal's operations that no other tab's change has told of."""
+        for name in sorted(set(stored) - self.memory.pending.keys()):
+            operation = await self.store.read_operation(name)
+            if operation is not None:
+                self.memory.add(operation)
+
+    def note_given_up(self, operation_ids: Collection[str]) -> None:
+        """A person discards these in another tab, and with each what it took the place of."""
+        self.given_up.update(operation_ids)
+        self.given_up.update(
+            older for older in self.successors if self.successor(older) in operation_ids
+        )
 
     def was_replaced(self, operation: Operation) -> bool:
         """Let a later operation stand for this one, if one says all it said."""
@@ -301,7 +317,7 @@ class LocalReplica:
     async def _give_up_too(self) -> None:
         """Forget what is not in the journal any more: a person gave it up, in another tab."""
         gone = self.memory.pending.keys() - set(await self.store.journal_ids())
-        self.given_up |= gone
+        self.note_given_up(gone)
         self.forget(gone)
 
     def _learn_of_another_release(self, opened: OpenedBase) -> None:
@@ -335,6 +351,11 @@ class LocalReplica:
         for problem in problems:
             self.note_problem(problem)
 
+    async def make_room(self) -> bool:
+        """Give up some of what is cached; tells whether there was any."""
+        async with self.mutex:
+            return await self.store.make_room()
+
     async def restore(self) -> None:
         """Write everything again after somebody cleared storage under us.
 
@@ -345,13 +366,12 @@ class LocalReplica:
             return
         await self.reload_base()
         logger.warning("local storage was cleared; what is pending is written again")
+        memory = self.memory
         await self.store.restore(
-            self.memory.base, self.memory.pending.values(), self.memory.quarantine.values()
+            memory.base, memory.pending.values(), memory.quarantine.values(), self.session
         )
         self.store.room.measure_again()
         await self.write_back()
-        if self.session is not None:
-            await self.backend.storage.write({SESSION_KEY: self.session})
 
     async def heal(self) -> None:
         """Write everything again where storage was cleared unheard, before base goes there.

@@ -17,7 +17,7 @@ from atiha_web.sync.journal import (
     encode_operation,
     encode_quarantined,
 )
-from atiha_web.sync.names import Names
+from atiha_web.sync.names import SESSION_KEY, SESSION_KEYS, Names
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.pages import erased
 from atiha_web.sync.replica import Base, Quarantined
@@ -160,15 +160,26 @@ class LocalStore:
         self.room.measure_again()
 
     async def restore(
-        self, base: Base, pending: Iterable[Operation], quarantine: Iterable[Quarantined]
+        self,
+        base: Base,
+        pending: Iterable[Operation],
+        quarantine: Iterable[Quarantined],
+        session: str | None,
     ) -> None:
-        """Write everything again after somebody cleared storage under us."""
+        """Write everything again after somebody cleared storage under us; base goes last.
+
+        ``session`` is what stood there of who is signed in.
+        """
         journal = {self._names.journal + item.id: encode_operation(item) for item in pending}
         refused = {
             self._names.quarantine + item.operation.id: encode_quarantined(item)
             for item in quarantine
         }
-        await self._write_making_room({**journal, **refused})
+        told = await self._storage.read([self._names.manifest, *SESSION_KEYS])
+        # Where another tab did all this before, whoever is not signed in has signed out since.
+        is_first = all(text is None for text in told)
+        signed_in = {} if session is None or not is_first else {SESSION_KEY: session}
+        await self._write_making_room({**journal, **refused, **signed_in})
         await self.base.replace(base)
 
     async def erase(self) -> None:
@@ -201,10 +212,10 @@ class LocalStore:
             try:
                 return await self._storage.write(changes)
             except StorageFullError:
-                if not await self._make_room():
+                if not await self.make_room():
                     raise
 
-    async def _make_room(self) -> bool:
+    async def make_room(self) -> bool:
         """Take one step of the ladder: views, the oldest page, strays. ``False`` after the last."""
         return (
             await self.room.give_up_views()

@@ -14,6 +14,8 @@ SESSION_TIME_KEY = "atiha:session-time"
 """When ``SESSION_KEY`` was last written or removed, where storage has a mirror; ms since 1970."""
 SIGN_OUT_KEY = "atiha:sign-out"
 """There while the server is yet to be told that the last user signed out."""
+SESSION_KEYS = (SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY)
+"""What tells who is signed in, and who was."""
 QUEUE_KEY = "atiha_sync_queue"
 LAST_SYNC_KEY = "atiha_last_sync"
 GUEST = "~guest"

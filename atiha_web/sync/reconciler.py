@@ -70,10 +70,7 @@ class Reconciler:
             stored = set(await local.store.journal_ids())
             await local.reload_base()
             absent = [each for name, each in local.memory.pending.items() if name not in stored]
-            for name in sorted(stored - local.memory.pending.keys()):
-                operation = await local.store.read_operation(name)
-                if operation is not None:
-                    local.memory.add(operation)
+            await local.add_unheard(stored)
             missing = [each.id for each in absent if not local.was_replaced(each)]
             if missing and await local.store.base.was_cleared():
                 await local.restore()

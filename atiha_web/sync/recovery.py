@@ -18,8 +18,8 @@ from atiha_web.sync.names import (
     FORGOTTEN,
     HEIR_KEY,
     SESSION_KEY,
+    SESSION_KEYS,
     SESSION_TIME_KEY,
-    SIGN_OUT_KEY,
     Names,
 )
 from atiha_web.sync.signed_in import session_time, session_user
@@ -27,7 +27,7 @@ from atiha_web.sync.signed_in import session_time, session_user
 MARK_DAYS = 30
 """How long a mark is kept; a browser has written localStorage to the disk long before."""
 
-_SESSION = frozenset((SESSION_KEY, SESSION_TIME_KEY, SIGN_OUT_KEY))
+_SESSION = frozenset(SESSION_KEYS)
 _DAY_MS = 24 * 60 * 60 * 1000
 _ENTRY = re.compile(r"atiha:([^:]+):([jq]):(.+)", re.DOTALL)
 

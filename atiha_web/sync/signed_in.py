@@ -36,7 +36,11 @@ class SignedIn:
         await self._write({SESSION_KEY: session, SIGN_OUT_KEY: None})
 
     async def forget(self) -> None:
-        """Nobody is signed in from now on; the server is yet to be told."""
+        """Nobody is signed in from now on; the server is yet to be told.
+
+        Raises:
+            StorageFullError: there is no room; nothing was changed.
+        """
         await self._write({SESSION_KEY: None, SIGN_OUT_KEY: "1"})
 
     async def owes_sign_out(self) -> bool:
@@ -60,7 +64,9 @@ class SignedIn:
         try:
             await self._storage.write(changes)
         except StorageFullError:
-            await self._storage.write(dict(zip(changes, before, strict=True)))
+            # What goes makes room for what comes back.
+            again = sorted(zip(changes, before, strict=True), key=lambda item: item[1] is not None)
+            await self._storage.write(dict(again))
             raise
 
 

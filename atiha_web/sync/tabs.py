@@ -21,6 +21,8 @@ class TabFollower:
     def __init__(self, local: LocalReplica) -> None:
         self._local = local
         self._heard: asyncio.Queue[StorageChange] = asyncio.Queue()
+        self._known = 0
+        """How many of the next changes are older than what was last read of the whole journal."""
         self._unsubscribe = local.backend.storage.subscribe(self._heard.put_nowait)
         self._task = asyncio.create_task(self._follow())
 
@@ -33,6 +35,7 @@ class TabFollower:
     async def _follow(self) -> None:
         while True:
             change = await self._heard.get()
+            self._known = max(0, self._known - 1)
             try:
                 async with self._local.mutex:
                     await self._take_over(change)
@@ -50,7 +53,7 @@ class TabFollower:
             local.changes.notify()
         elif change.key == names.manifest and is_erased(change.value):
             # What leaves the journal now was given up: nobody may be told that it is saved.
-            local.given_up.update(local.memory.pending)
+            local.note_given_up(local.memory.pending)
         elif change.key == names.manifest:
             await local.reload_base()
             await local.render(local.registry)
@@ -62,14 +65,19 @@ class TabFollower:
             await local.render([collection] if collection else [])
 
     async def _take_over_operation(self, change: StorageChange) -> str | None:
-        """Returns the collection it was about."""
+        """Returns the collection it was about.
+
+        Who slept hears of it late, and asks storage how it ended.
+        """
         local, key, text = self._local, str(change.key), change.value
         operation_id = key.removeprefix(local.names.journal)
+        is_there = await local.backend.storage.read([key]) != [None]
         if text is None:
-            gone = local.gone(operation_id)
+            # It may have come back: what took its place was refused.
+            gone = None if is_there else await local.gone(operation_id)
             return None if gone is None else gone.collection
-        if await local.backend.storage.read([key]) == [None]:
-            # Who slept hears of it when it is long gone, maybe discarded.
+        if not is_there:
+            await self._read_unheard()
             return None
         try:
             operation = decode_operation(operation_id, text)
@@ -80,3 +88,11 @@ class TabFollower:
         # It may have come back: what took its place was refused.
         local.successors.pop(operation_id, None)
         return operation.collection
+
+    async def _read_unheard(self) -> None:
+        """Learn what took the place of an operation that is gone, before others are, too."""
+        local = self._local
+        if not self._known:
+            self._known = self._heard.qsize()
+            await local.add_unheard(await local.store.journal_ids())
+            await local.render(local.registry)

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -25,7 +25,8 @@ from atiha_web import (
     connect,
 )
 from atiha_web.backends.base import StorageChange
-from atiha_web.sync.names import SESSION_KEY
+from atiha_web.sync.names import SESSION_KEY, SESSION_TIME_KEY
+from atiha_web.sync.signed_in import SignedIn
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, lost_request
 
 OpenClient = Callable[..., Awaitable[Client]]
@@ -290,6 +291,36 @@ async def test_where_there_is_no_room_nobody_is_signed_in_by_half(
         phone.origin.quota = None
         await log_in(mirrored)
         assert mirrored.user_id == "user-1"
+
+
+@pytest.mark.parametrize("pending", ["drain", "keep", "discard"])
+@pytest.mark.parametrize("forgotten", [SESSION_TIME_KEY, "nothing"])
+async def test_who_signs_out_where_there_is_no_room_is_signed_out(
+    phone: FakeDevice, client: Client, forgotten: str, pending: Literal["drain", "keep", "discard"]
+) -> None:
+    await client.users.logout()
+    async with connect(backend=replace(phone.backend(), is_mirrored=True)) as mirrored:
+        await log_in(mirrored)
+        await mirrored.profiles.add_rating(user(mirrored), "m1", 4)
+        await mirrored.sync()
+        phone.origin.set(forgotten, None)
+        phone.origin.quota = phone.origin.used
+        await mirrored.users.logout(pending=pending)
+        assert (mirrored.user_id, SESSION_KEY in phone.origin.items) == (None, False)
+
+
+@pytest.mark.parametrize("room", [0, 8, 16])
+async def test_where_nothing_makes_room_nobody_is_signed_out_by_half(
+    phone: FakeDevice, room: int
+) -> None:
+    stored = SignedIn(replace(phone.backend(), is_mirrored=True))
+    await stored.remember("ann")
+    phone.origin.set(SESSION_TIME_KEY, None)
+    phone.origin.quota = phone.origin.used + room
+    before = dict(phone.origin.items)
+    with pytest.raises(StorageFullError):
+        await stored.forget()
+    assert phone.origin.items == before
 
 
 async def test_what_storage_lacks_is_told_where_nobody_is_signed_in(phone: FakeDevice) -> None:

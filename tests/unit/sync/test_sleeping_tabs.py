@@ -1,0 +1,97 @@
+"""A tab that stood still hears of everything later, one by one, when it is long over."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from atiha_web.errors import ClosedError
+from atiha_web.sync.names import SESSION_KEY
+from atiha_web.sync.replica import Quarantined
+from atiha_web.sync.synchronizer import Synchronizer
+from atiha_web.testing.fake_server import FakeDevice
+from tests.unit.sync.samples import OpenTab, queue_of, rating, turns
+
+
+@asynccontextmanager
+async def asleep(tab: Synchronizer) -> AsyncIterator[None]:
+    """Within the block it takes in nothing of what it hears."""
+    async with tab.engine.local.mutex:
+        yield
+        await turns()
+    await turns()
+
+
+async def test_what_replaced_a_replacement_is_waited_for(open_tab: OpenTab) -> None:
+    a, b = await open_tab(), await open_tab()
+    await b.sync()
+    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
+    await turns()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 2})
+        await b.write("ratings", "m1", {"rating": 3})
+    assert (saving.done(), rating(a, "m1"), queue_of(a)) == (False, 3, 1)
+    await b.sync()
+    await turns()
+    assert saving.done()
+
+
+async def test_what_replaced_a_write_and_was_discarded_is_not_told_to_be_saved(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
+    await turns()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 2})
+        await b.stop()
+        await b.engine.local.erase()
+    with pytest.raises(ClosedError, match="discarded"):
+        await saving
+
+
+async def test_what_was_replaced_awake_and_discarded_then_is_not_told_to_be_saved(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
+    await turns()
+    await b.write("ratings", "m1", {"rating": 2})
+    await turns()
+    await b.engine.local.erase()
+    with pytest.raises(ClosedError, match="discarded"):
+        await saving
+
+
+async def test_what_came_back_as_its_replacement_was_refused_is_waited_for(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await b.sync()
+    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
+    await turns()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 2})
+        [replacement] = b.engine.local.memory.pending.values()
+        await b.engine.reconciler.refuse(Quarantined(replacement, "invalid", "no"))
+    assert (saving.done(), queue_of(a)) == (False, 1)
+    await b.sync()
+    await turns()
+    assert saving.done()
+
+
+async def test_who_signed_out_after_a_clear_stays_signed_out(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await b.sync()
+    await turns()
+    for tab in (a, b):
+        tab.engine.local.session = '{"userId":"ann"}'
+    async with asleep(a):
+        device.origin.clear()
+        await turns()
+        assert device.origin.items[SESSION_KEY] == '{"userId":"ann"}'
+        device.origin.set(SESSION_KEY, None)
+    assert SESSION_KEY not in device.origin.items
