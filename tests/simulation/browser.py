@@ -78,6 +78,8 @@ class Device:
     online: bool = True
     reachable: bool = True
     skew: int = 0
+    times_set: int = 0
+    """How often the clock jumped; it may have jumped back."""
     cookie: str | None = None
     release: int = 2
     """Of the pages that are opened from now on."""
@@ -117,6 +119,11 @@ class Device:
     def now_ms(self) -> int:
         """What this device takes for the time."""
         return self.world.now_ms() + self.skew
+
+    def set_clock(self, skew: int) -> None:
+        """The clock jumps; it is ``skew`` ms off from now on."""
+        self.times_set += skew != self.skew
+        self.skew = skew
 
     @property
     def slept(self) -> bool:
@@ -186,7 +193,7 @@ class Page:
         self.written: list[Promise] = []
         """What this page accepted and has shown ever since."""
         self.knows_time: tuple[Synchronizer | None, int] | None = None
-        """Who on this page learned the server's time, and how wrong the clock was then."""
+        """Who on this page learned the server's time, and how often the clock had jumped then."""
         self.unsent: dict[tuple[Synchronizer, str], float] = {}
         """What waits to be sent although all is well, and since when."""
         self.strange: dict[tuple[str, str], float] = {}
@@ -323,7 +330,7 @@ class Page:
 
     def learn_time(self, known: tuple[Synchronizer | None, int]) -> None:
         """A reply told this page the server's time, if its clock did not jump meanwhile."""
-        if known[0] is not None and known[1] == self.device.skew and not self.process.frozen:
+        if known[0] is not None and known[1] == self.device.times_set and not self.process.frozen:
             self.knows_time = known
 
     def signal(self, name: str) -> None:

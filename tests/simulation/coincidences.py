@@ -13,6 +13,7 @@ from tests.simulation.faults import clear
 from tests.simulation.leaving import log_out
 from tests.simulation.pages import Action, open_page, sign_in, signed_page, two_pages
 from tests.simulation.promptness import check_erased
+from tests.simulation.violations import require
 from tests.simulation.world import World
 from tests.simulation.writing import state, write_on, write_record
 
@@ -44,10 +45,10 @@ async def clock_set_right(world: World, device: Device, dice: Random) -> None:
     if page is None or page.client.user_id is None:
         return
     device.faults.clear()
-    device.skew = -40_000
+    device.set_clock(-40_000)
     page.sync()
     await asyncio.sleep(2)
-    device.skew = 0
+    device.set_clock(0)
     key = f"{device.name}-own"
     if page.can_act() and page.client.user_id is not None:
         await write_record(world, page, "ratings", key, dice)
@@ -80,6 +81,15 @@ async def dies_bringing_back(world: World, device: Device, dice: Random) -> None
 
 async def cleared_and_discarded(world: World, device: Device, dice: Random) -> None:
     """A page sleeps while storage is cleared and another page gives everything up."""
+    await _cleared_and_left(world, device, dice, "discard")
+
+
+async def cleared_and_left(world: World, device: Device, dice: Random) -> None:
+    """A page sleeps while storage is cleared and another page signs out."""
+    await _cleared_and_left(world, device, dice, "keep")
+
+
+async def _cleared_and_left(world: World, device: Device, dice: Random, pending: str) -> None:
     pages = await two_pages(world, device, dice)
     if pages is None:
         return
@@ -94,11 +104,14 @@ async def cleared_and_discarded(world: World, device: Device, dice: Random) -> N
     await clear(world, device, dice)
     await asyncio.sleep(1)
     if other.usable:
-        await log_out(world, other, "discard")
+        await log_out(world, other, pending)
+    signed_in = device.stored_user
     page.process.thaw()
     await asyncio.sleep(2)
     device.reachable = reachable
     check_erased(device)
+    back = device.stored_user != signed_in
+    require(not back, 7, "%s: %s is signed in again", device.name, device.stored_user)
 
 
 async def opens_as_another_learns(world: World, device: Device, dice: Random) -> None:
@@ -124,6 +137,7 @@ COINCIDENCES: dict[str, tuple[Action, float]] = {
     "clock_set_right": (clock_set_right, 12),
     "dies_bringing_back": (dies_bringing_back, 2),
     "cleared_and_discarded": (cleared_and_discarded, 2),
+    "cleared_and_left": (cleared_and_left, 2),
     "opens_as_another_learns": (opens_as_another_learns, 2),
 }
 """What coincides, and how often."""

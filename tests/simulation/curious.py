@@ -84,6 +84,7 @@ async def speak_badly(world: World, device: Device, dice: Random) -> None:
     nowhere = service.create_operation("create", f"{own}/of/nobody", {"rating": 7})
     account = service.create_operation("delete", f"/api/users/{user_id}", {})
     bad = service.create_operation("create", own, {"contentId": "k0", "rating": 9})
+    word = f"never kept by {page.name}"
     words: list[Callable[[], Awaitable[Any]]] = [
         lambda: _made(lambda: SyncConfig(cache_key="", api_endpoint=own)),
         lambda: _made(lambda: SyncConfig(cache_key="x", api_endpoint="//elsewhere/api")),
@@ -94,7 +95,7 @@ async def speak_badly(world: World, device: Device, dice: Random) -> None:
         lambda: service.add_to_queue(other),
         lambda: service.add_to_queue(bad),
         lambda: service.save(config, {"a": object()}),
-        lambda: service.save(config, {"a": "never kept"}, bad),
+        lambda: service.save(config, {"a": word}, bad),
         lambda: service.save(view, [], bad),
         lambda: _made(lambda: Protocol("soap")),  # type: ignore[arg-type]  # no protocol
         lambda: _made(lambda: Protocol("rest", "POST")),  # type: ignore[arg-type]  # no update
@@ -112,8 +113,9 @@ async def speak_badly(world: World, device: Device, dice: Random) -> None:
         require(known or not page.usable, 10, "%s is told %r", page.name, error)
     else:
         require(found is None, 10, "%s gets %s for what cannot be", page.name, found)
-    kept = "never kept" in str(device.disk.items)
-    require(not kept, 10, "%s keeps what it refused", page.name)
+    # Who dies over it was told nothing.
+    kept = word in str(device.disk.items)
+    require(not kept or page.process.dead, 10, "%s keeps what it refused", page.name)
     if page.can_act() and page.client.user_id == user_id:
         writer = page.synchronizer.engine.local.clock.writer
         new = set(page.synchronizer.engine.local.memory.pending) - pending

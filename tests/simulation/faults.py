@@ -329,8 +329,8 @@ async def release_pages(world: World, device: Device, dice: Random) -> None:
 
 async def jump_clock(world: World, device: Device, dice: Random) -> None:
     """A device's clock jumps, up to a day, either way."""
-    device.skew = dice.choice(
-        [0, 3_000, -40_000, 90_000, 7_200_000, -7_200_000, 86_400_000, -86_400_000]
+    device.set_clock(
+        dice.choice([0, 3_000, -40_000, 90_000, 7_200_000, -7_200_000, 86_400_000, -86_400_000])
     )
     world.note("%s: the clock is %+d ms off", device.name, device.skew)
 

@@ -132,7 +132,7 @@ class SimulatedTransport:
         if says_for_good(request, fault, ours=foreign is None):
             fault = NO_FAULT
         signed = _signed(request, device.cookie)
-        known = (page.synchronizer if page._client else None), device.skew
+        known = (page.synchronizer if page._client else None), device.times_set
         try:
             async with asyncio.timeout(request.timeout):
                 reply = await self._network.carry(device, signed, fault)

@@ -57,7 +57,10 @@ async def hide(world: World, device: Device, dice: Random) -> None:
         due = must_flush(page)
         page.signal("hidden")
         await asyncio.sleep(0.001)
-        left = due - page.flushed
+        # What it heard meanwhile that another page has sent is none of its business any more.
+        opened = page.synchronizer
+        waits = set() if opened is None else set(opened.engine.local.memory.pending)
+        left = (due - page.flushed) & waits
         if world.plan.rest and page.flushed:
             # There each is a request of its own, and the oldest goes.
             left = set()

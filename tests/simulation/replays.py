@@ -135,7 +135,7 @@ async def clock_set_back(world: World, device: Device, dice: Random) -> None:
     for number in range(2):
         if page.can_act():
             await state(world, page, something(page, "ratings", f"k{number}"), dice)
-        device.skew -= 40_000
+        device.set_clock(device.skew - 40_000)
     device.reachable = reachable
 
 

@@ -90,7 +90,10 @@ async def accepted(world: World, page: Page, done: Write, user_id: str, dice: Ra
 
 def check_time(world: World, page: Page, timestamp: str) -> None:
     """Who knows the server's time stamps writes with it, to within what a slow reply hides."""
-    if page.synchronizer is not None and page.knows_time == (page.synchronizer, page.device.skew):
+    if page.synchronizer is not None and page.knows_time == (
+        page.synchronizer,
+        page.device.times_set,
+    ):
         behind = world.now_ms() - int(timestamp[:12], 16)
         require(behind < 12_000, 5, "%s knows the time, and is %s ms behind", page.name, behind)
 
