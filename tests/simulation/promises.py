@@ -123,6 +123,11 @@ class Ledger:
             self.dropped = {name for name in self.dropped if name[0] != device.name}
             for promise in self.of(device):
                 promise.given_up = False
+            # Nor that somebody took over what a guest had written: whoever comes next does.
+            for key in device.disk.items:
+                if key.startswith(Names(GUEST).journal):
+                    name = key.removeprefix(Names(GUEST).journal)
+                    device.world.watch.heirs.pop(name, None)
         for promise in self.of(device):
             if promise.moment > moment and not (promise.on_disk or promise.on_server):
                 promise.excused = promise.excused or "the browser was killed"
@@ -197,6 +202,9 @@ class Ledger:
 def covers(newer: Promise, older: Promise) -> bool:
     """Whether one write of a device said all that another one had said before."""
     if newer.moment <= older.moment or newer.operation.record != older.operation.record:
+        return False
+    users = {newer.user_id, older.user_id}
+    if len(users) > 1 and GUEST not in users:
         return False
     if newer.device.world.plan.rest:
         # There every write is sent.
