@@ -108,10 +108,30 @@ class GuestAdoption:
     async def _hand_over(self, heir: str, operations: Iterable[Operation]) -> None:
         names = Names(heir)
         store = self._store(names)
+        known = await self._known(store)
         for operation in operations:
             places = [names.journal + operation.id, names.quarantine + operation.id]
             if not any(await self._storage.read(places)):
-                await store.append(self._restated(operation, heir))
+                restated = self._completed(self._restated(operation, heir), known)
+                await store.append(restated)
+                known.add(restated)
+
+    async def _known(self, store: LocalStore) -> Replica:
+        """What this device knows of the heir, where operations depend on it."""
+        replica = Replica(self._registry, self._resolution)
+        if self._resolution.in_order:
+            opened = await store.open()
+            replica.load(opened.base, opened.pending)
+        return replica
+
+    def _completed(self, operation: Operation, known: Replica) -> Operation:
+        """As the heir's server can take it: it may replace whole what the guest stated in part."""
+        declared = self._registry.get(operation.collection)
+        if declared is None or operation.data is None:
+            return operation
+        state = known.state(operation.record) if self._resolution.in_order else None
+        data = self._resolution.complete(declared.policy, operation.data, state)
+        return replace(operation, data=data)
 
     def _live(self, pending: Iterable[Operation]) -> list[Operation]:
         """What makes up the guest's live records, oldest first.

@@ -296,6 +296,21 @@ async def test_a_rest_server_is_told_in_the_order_of_the_writes(open_client: Ope
     assert stars(client) == {"m1": 3}
 
 
+async def test_a_rest_server_is_told_the_heirs_preferences_with_the_guests(
+    open_client: OpenClient,
+) -> None:
+    client = await open_client(protocol="rest", user_id=ANN)
+    await client.profiles.update_user_profile(ANN, preferences={"a": 1})
+    await client.close()
+    client = await open_client(guest=True, protocol="rest")
+    await client.profiles.update_user_profile(GUEST, preferences={"b": 2})
+    await client.close()
+    client = await open_client(guest=True, protocol="rest", user_id=ANN)
+    pending = client.signed_in.engine.local.memory.pending.values()
+    told = [each.data["preferences"] for each in pending if each.data is not None]
+    assert told == [{"a": 1}, {"a": 1, "b": 2}]
+
+
 async def test_other_tabs_follow_with_what_they_wrote_last(
     phone: FakeDevice, guest: Client, open_client: OpenClient
 ) -> None:
