@@ -114,7 +114,7 @@ async def retry_refused(world: World, device: Device, dice: Random) -> None:
         return
     refused = page.client.quarantined[0].operation
     user_id = page.client.user_id
-    text = f"{user_id}/{world.number()}"
+    text, begun_ms = f"{user_id}/{world.number()}", world.now_ms()
     try:
         done = await page.finish(page.client.retry_quarantined(refused.id, {"text": text}))
     except AtihaError:
@@ -124,7 +124,8 @@ async def retry_refused(world: World, device: Device, dice: Random) -> None:
         world.ledger.unsure.append(Unsure(device, user_id, refused.record, {"text": text}))
     else:
         world.ledger.given_up({refused.id}, device, for_good=False)
-        await accepted(world, page, done, user_id, dice)
+        # It took until the database had forgotten the other one.
+        await accepted(world, page, done, user_id, dice, begun_ms)
 
 
 async def drop_refused(world: World, device: Device, dice: Random) -> None:

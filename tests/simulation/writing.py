@@ -75,26 +75,34 @@ async def state(world: World, page: Page, what: Content, dice: Random) -> None:
     await asyncio.sleep(0.005 if device.spec.latency is None else 0.05)
 
 
-async def accepted(world: World, page: Page, done: Write, user_id: str, dice: Random) -> None:
-    """A write returned: from now on it is promised."""
+async def accepted(
+    world: World,
+    page: Page,
+    done: Write,
+    user_id: str,
+    dice: Random,
+    begun_ms: int | None = None,
+) -> None:
+    """A write returned, that began just now or at ``begun_ms``: from now on it is promised."""
     promise = world.ledger.accept(page, done, user_id)
     if promise is None:
         return
     world.promises_by_id[promise.operation.id].append(promise)
     world.note("%s: %s wrote %s", page.name, user_id, promise.operation)
     page.device.guests_wrote |= user_id == GUEST
-    check_time(world, page, promise.operation.timestamp)
+    made_ms = world.now_ms() if begun_ms is None else begun_ms
+    check_time(page, promise.operation.timestamp, made_ms)
     if dice.random() < 0.5:
         page.run(follow(page, promise, done))
 
 
-def check_time(world: World, page: Page, timestamp: str) -> None:
+def check_time(page: Page, timestamp: str, made_ms: int) -> None:
     """Who knows the server's time stamps writes with it, to within what a slow reply hides."""
     if page.synchronizer is not None and page.knows_time == (
         page.synchronizer,
         page.device.times_set,
     ):
-        behind = world.now_ms() - int(timestamp[:12], 16)
+        behind = made_ms - int(timestamp[:12], 16)
         require(behind < 12_000, 5, "%s knows the time, and is %s ms behind", page.name, behind)
 
 
