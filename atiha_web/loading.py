@@ -50,6 +50,7 @@ LATER = (
             "sync.local_replica",
             "sync.results",
             "sync.reconciler",
+            "sync.waits",
             "sync.base_cycle",
             "sync.tabs",
             "sync.engine",
