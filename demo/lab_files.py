@@ -40,14 +40,14 @@ class LabFiles:
 
     Args:
         folder: JupyterLite.
-        pyodide: The path of pyodide.mjs on this origin, beside its lock file and wheels.
+        pyodide: The path of pyodide.mjs on this origin, beside its lock files and wheels.
         cache: A folder for compressed copies.
     """
 
     def __init__(self, folder: Path, pyodide: str, cache: Path) -> None:
         files = (file for file in folder.rglob("*") if file.is_file())
         self._paths = {f"/{file.relative_to(folder).as_posix()}": file for file in files}
-        self._pyodide = pyodide
+        self._pyodide = pyodide.removesuffix("pyodide.mjs")
         self._cache = cache
         self._read: dict[str, _File] = {}
         cache.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class LabFiles:
     def _file(self, path: str) -> "_File":
         body = self._paths[path].read_bytes()
         if path == "/jupyter-lite.json":
-            body = body.replace(b'"/pyodide/pyodide.mjs"', f'"{self._pyodide}"'.encode())
+            body = body.replace(b'"/pyodide/', f'"{self._pyodide}'.encode())
         policy = _policy(body if path.endswith(".html") else b"")
         return _File(Asset.of(path, body, self._cache), policy)
 

@@ -3,7 +3,8 @@
 `build()` returns a `Site`: a folder that never changes once it is there, to be served as it is.
 
     pyodide/        the Pyodide runtime, its wheels and ours, and a lock file that names them, so
-                    that `loadPackage("atiha-web")` asks for nothing else; all but ours as bytecode
+                    that `loadPackage("atiha-web")` asks for nothing else; all but ours as bytecode,
+                    and ours too by the lock file for notebooks
     wheels/         our own wheel, for `micropip.install(url)`; without the server, the test helpers
                     and what else a page cannot use, except for the target "test"
     vendor/         the files that `vendor` in demo/package.json lists, each under its own name

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,15 +65,16 @@ def build(target: Target = "demo") -> Site:
         runtime, python = node_modules / "pyodide", upstream["info"]["python"]
         archives = [runtime / LIBRARY, *_wheels(steps, target, upstream["info"])]
         library, *wheels = bytecode.compiled(steps, runtime, python, archives)
-        # Ours would be three times as large.
+        # Ours is three times as large then: a notebook gets it so, a page does not.
+        [compiled] = bytecode.compiled(steps, runtime, python, [own])
         wheels.insert(0, own)
         builder = sorted(Path(__file__).parent.glob("*.py"))
-        parts = (pins.PACKAGE_JSON, pins.PACKAGE_LOCK, library, *sorted(wheels), *builder)
+        parts = (pins.PACKAGE_JSON, pins.PACKAGE_LOCK, library, *sorted(wheels), compiled, *builder)
         root = fetch.CACHE / "site" / f"{target}-{pins.digest(*parts)}"
         if not root.exists():
             with steps.step("Site"), fetch.new_folder(root) as folder:
-                _assemble(folder, node_modules, library, wheels, upstream)
-        for used in (whole.parent, own.parent, root):
+                _assemble(folder, node_modules, library, wheels, compiled, upstream)
+        for used in (whole.parent, own.parent, compiled.parent, root):
             os.utime(used)
         _prune()
     return Site(root)
@@ -88,7 +90,12 @@ def _wheels(steps: Steps, target: Target, info: dict[str, str]) -> list[Path]:
 
 
 def _assemble(
-    folder: Path, node_modules: Path, library: Path, wheels: list[Path], upstream: dict[str, Any]
+    folder: Path,
+    node_modules: Path,
+    library: Path,
+    wheels: list[Path],
+    compiled: Path,
+    upstream: dict[str, Any],
 ) -> None:
     own = wheels[0]
     runtime = [*(node_modules / "pyodide" / name for name in RUNTIME), library]
@@ -102,6 +109,10 @@ def _assemble(
     _place(own, folder / "wheels" / own.name)
     entries = lock.packages(wheels, upstream["info"]["python"])
     _write_json(folder / "pyodide" / "pyodide-lock.json", {**upstream, "packages": entries})
+    _place(compiled, folder / "pyodide" / "compiled" / compiled.name)
+    quick = {"file_name": f"compiled/{compiled.name}", "sha256": lock.sha256(compiled)}
+    notebooks = {**entries, "atiha-web": {**entries["atiha-web"], **quick}}
+    _write_json(folder / "pyodide" / "notebook-lock.json", {**upstream, "packages": notebooks})
     files = {
         file.relative_to(folder).as_posix(): {
             "bytes": file.stat().st_size,
@@ -138,7 +149,8 @@ def _write_json(path: Path, value: object) -> None:
 def _prune() -> None:
     """Remove what no build used for a day; a younger site may be served right now."""
     old = time.time() - DAY
-    for kind in ("own", "site", "lab"):
-        for folder in (fetch.CACHE / kind).glob("*"):
-            if folder.stat().st_mtime < old:
-                shutil.rmtree(folder)
+    kinds = [(fetch.CACHE / kind).glob("*") for kind in ("own", "site", "lab")]
+    compiled = (wheel.parent for wheel in fetch.CACHE.glob("compiled/*/atiha_web-*.whl"))
+    for folder in chain(*kinds, compiled):
+        if folder.stat().st_mtime < old:
+            shutil.rmtree(folder)

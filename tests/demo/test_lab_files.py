@@ -20,7 +20,7 @@ def browser(tmp_path: Path) -> httpx.AsyncClient:
     """Asks the application, mounted as in the demo, without a socket."""
     site = tmp_path / "site"
     for name, text in {
-        "jupyter-lite.json": '{"pyodideUrl": "/pyodide/pyodide.mjs"}',
+        "jupyter-lite.json": '["/pyodide/pyodide.mjs", "/pyodide/notebook-lock.json"]',
         "lab/index.html": f'<script type="application/json">{{}}</script><script>{SCRIPT}</script>',
         "lab/bundle.js": "/* small */",
     }.items():
@@ -41,7 +41,8 @@ async def test_lab_opens_with_the_notebook(browser: httpx.AsyncClient) -> None:
 
 
 async def test_the_kernel_gets_python_where_the_page_does(browser: httpx.AsyncClient) -> None:
-    assert (await browser.get("/lab/jupyter-lite.json")).json() == {"pyodideUrl": PYODIDE}
+    paths = (await browser.get("/lab/jupyter-lite.json")).json()
+    assert paths == [PYODIDE, "/v/b1/pyodide/notebook-lock.json"]
 
 
 @pytest.mark.parametrize("path", ["/lab/", "/lab/lab/index.html", "/lab/lab/bundle.js", "/lab/no"])

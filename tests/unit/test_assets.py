@@ -249,9 +249,22 @@ def lab() -> Path:
 def test_all_that_a_kernel_starts_with_is_in_pyodides_lock_file(lab: Path, site: Site) -> None:
     settings = json.loads((lab / "jupyter-lite.json").read_text("utf-8"))["jupyter-config-data"]
     [kernel] = settings["litePluginSettings"].values()
-    locked = json.loads((site.pyodide / "pyodide-lock.json").read_text("utf-8"))["packages"]
-    assert set(kernel["loadPyodideOptions"]["packages"]) < locked.keys()
+    options = kernel["loadPyodideOptions"]
+    locked = json.loads((site.root / options["lockFileURL"][1:]).read_text("utf-8"))["packages"]
+    assert set(options["packages"]) < locked.keys()
     assert kernel["disablePyPIFallback"] is True
+
+
+def test_a_notebook_gets_what_a_page_gets_and_ours_as_bytecode(site: Site) -> None:
+    pages, notebooks = (
+        json.loads((site.pyodide / f"{name}-lock.json").read_text("utf-8"))["packages"]
+        for name in ("pyodide", "notebook")
+    )
+    ours = notebooks.pop("atiha-web")
+    assert notebooks == {name: entry for name, entry in pages.items() if name != "atiha-web"}
+    wheel = site.pyodide / ours["file_name"]
+    assert lock.sha256(wheel) == ours["sha256"]
+    assert sources_in(wheel) == []
 
 
 def test_jupyterlite_brings_no_extension_but_the_kernel_and_ours(lab: Path) -> None:
