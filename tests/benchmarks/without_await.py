@@ -6,7 +6,7 @@ from tests.benchmarks.figures import Figure, middle
 from tests.benchmarks.lab import Lab, call, call_worker
 
 NUMBER = 300
-WARM_UP = 20
+WARM_UP = 100
 MOST_MS = 2
 
 Times = Callable[..., Awaitable[list[float]]]
