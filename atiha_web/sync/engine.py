@@ -240,5 +240,6 @@ class Engine:
             await self.local.store.drop_quarantined(names)
             for name in names:
                 self.local.memory.quarantine.pop(name, None)
+            self.local.forget(names)
             self.local.storage_full = False
         self.local.changes.notify()

@@ -70,7 +70,15 @@ class LocalStore:
         opened.pending = await self._decode(self._names.journal, decode_operation, opened.problems)
         await self.base.open(opened)
         opened.quarantine = await self.open_quarantine(opened.problems)
+        await self._finish_refusals(opened)
         return opened
+
+    async def _finish_refusals(self, opened: Opened) -> None:
+        """Who put an operation into quarantine may have died before it left the journal."""
+        refused = [each.id for each in opened.pending if each.id in opened.quarantine]
+        if refused:
+            await self.remove(refused)
+            opened.pending = [each for each in opened.pending if each.id not in refused]
 
     async def open_quarantine(self, problems: list[str]) -> dict[str, Quarantined]:
         """The refused operations by id; ``problems`` gains what could not be read."""
@@ -156,7 +164,8 @@ class LocalStore:
     async def drop_quarantined(self, operation_ids: Iterable[str]) -> None:
         """Forget refused operations for good; only a person decides this."""
         names = list(operation_ids)
-        await self._give_up([self._names.quarantine + name for name in names], names)
+        places = (self._names.quarantine, self._names.journal)
+        await self._give_up([place + name for name in names for place in places], names)
         self.room.measure_again()
 
     async def restore(

@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from atiha_web.backends.base import StorageChange
 from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.collections import BUILT_IN, Registry
 from atiha_web.sync.engine import Engine
+from atiha_web.sync.journal import encode_quarantined
+from atiha_web.sync.replica import Quarantined
+from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice
-from tests.unit.sync.samples import SETTINGS, OpenTab
+from tests.unit.sync.samples import SETTINGS, OpenTab, queue_of, turns
 
 REGISTRY = Registry([*BUILT_IN, SETTINGS])
 
@@ -86,3 +90,35 @@ async def test_pages_another_tab_replaced_while_we_read_are_no_damage(
     await engine.local.open()
     assert engine.local.problems == []
     assert set(engine.view("ratings")) == {"m1", "m2"}
+
+
+async def test_who_died_as_an_operation_was_refused_leaves_it_refused(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    before = await open_tab()
+    refused = await refused_by_half(before, device)
+    await before.stop()
+    tab = await open_tab()
+    assert (queue_of(tab), [each.operation.id for each in tab.engine.quarantined]) == (0, [refused])
+    assert f"atiha:ann:j:{refused}" not in device.origin.items
+
+
+async def test_what_was_refused_by_half_and_is_dropped_is_gone(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    refused = await refused_by_half(tab, device)
+    await turns()
+    await tab.engine.drop_quarantined([refused])
+    assert (queue_of(tab), tab.engine.quarantined) == (0, [])
+    assert [key for key in device.origin.items if refused in key] == []
+
+
+async def refused_by_half(tab: Synchronizer, device: FakeDevice) -> str:
+    """Another tab puts an operation into quarantine, and dies before it takes it out elsewhere."""
+    operation = (await tab.write("ratings", "m1", {"rating": 4})).operation
+    assert operation is not None
+    text = encode_quarantined(Quarantined(operation, "invalid", "no"))
+    device.origin.set(f"atiha:ann:q:{operation.id}", text)
+    device.origin.documents[0].deliver(StorageChange(f"atiha:ann:q:{operation.id}", text))
+    return operation.id
