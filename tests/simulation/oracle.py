@@ -93,9 +93,11 @@ def check_shown(page: Page, promise: Promise) -> None:
     if collection == "memos" and page.release == 1:
         return
     assert page.synchronizer is not None
-    if promise.stored_in is None and any(map(lacks_room, page.device.pages)):
+    device = page.device
+    lacked_room = device.was_full and device.was_crowded and device.world.was_restored
+    if promise.stored_in is None and (any(map(lacks_room, device.pages)) or lacked_room):
         # A page had it acknowledged and found no room to say what it became: the next pull of
-        # each tells.
+        # each tells. After a restore the others' base, with room again, may be of before.
         return
     local = page.synchronizer.engine.local
     state = local.memory.state(promise.operation.record)

@@ -184,7 +184,10 @@ class TabStorage:
         change, number = self._coming.popleft()
         if self._latency is not None:
             if change.key is None:
-                self._items.clear()
+                # What this process wrote after the clear, in its order, stays.
+                older = [key for key in self._items if self._own.get(key, 0) < number]
+                for key in older:
+                    del self._items[key]
             elif self._own.get(change.key, 0) < number:
                 self._keep(change.key, change.value)
         self._listeners.tell(change)

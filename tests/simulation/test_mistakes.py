@@ -45,6 +45,7 @@ from atiha_web.sync.rest_cycle import RestCycle
 from atiha_web.sync.scheduler import Scheduler
 from atiha_web.sync.stored_views import StoredViews
 from atiha_web.sync.tabs import TabFollower
+from atiha_web.sync.waits import Waits
 from tests.simulation.mistakes import (
     SEEN_BY,
     SHARED_ARRAY,
@@ -101,7 +102,7 @@ MISTAKES = [
     mistake("epoch ignored", (decisions, "must_reset", "epoch != state.epoch or", "")),
     mistake("coalesced too much", (Merged, "covers", "policy.merge(policy.lift(older.timestamp, older.data), state) == state", "True")),
     mistake("journal not read again under the lock", (Cycle, "run", "await self._reconciler.catch_up()", "pass")),
-    mistake("other tabs' removals ignored", (TabFollower, "_take_over_operation", "gone = local.gone(operation_id)", "gone = None")),
+    mistake("other tabs' removals ignored", (TabFollower, "_take_over_operation", "gone = None if is_there else await local.gone(operation_id)", "gone = None")),
     mistake("one bad operation blocks the others", (SyncCycle, "_divide", "if len(batch) > 1:", "if len(batch) > 10_000:"), (SyncCycle, "_divide", "if not outcome.ours:", "if len(batch) > 1:\n            return False\n        if not outcome.ours:")),
     mistake("views left behind at sign-out", (Session, "sign_out", "await current.engine.local.remove_views()", "pass")),
     mistake("a guest sends", (GuestAdoption, "_live", "operation.timestamp > ended", "True")),
@@ -128,7 +129,7 @@ MISTAKES = [
     mistake("no way back from too little room", (BaseStore, "write_back", "not await self._room.is_there()", "True")),
     # The cycle, its timing, what others read of it, and the server.
     mistake("what storage lacks is not put there", (MirroredStorage, "_recover", "await self._storage.write(recovery.storage)", "pass")),
-    mistake("sign-out forgotten at the next start", (Session, "sign_out", "await self._stored.forget()", "pass")),
+    mistake("sign-out forgotten at the next start", (Session, "sign_out", "await self._forget()", "pass")),
     mistake("a guest's profile under the guest's key", (GuestAdoption, "_restated", "if single else operation", "if False else operation")),
     mistake("nothing sent as a page is hidden", (SyncCycle, "parting_request", "if not batch.operations:", "if True:")),
     mistake("the server's wish ignored", (Scheduler, "_until_next", "if poll_after is None or not poll_after > 0:", "if True:")),
@@ -154,13 +155,14 @@ MISTAKES = [
     mistake("order lost as a clock is corrected", (reconciler, "restamp", "after=floor", "after=None")),
     mistake("what a refused write replaced is in memory only", (LocalReplica, "_bring_back", "await self.store.append(operation)", "pass")),
     mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:")),
+    mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told)", "is_first = True")),
     mistake("old before new in the mirror", (MirroredStorage, "_carry_once", "{**changes, **self._waiting}", "{**self._waiting, **changes}")),
     mistake("drained means asked once", (Session, "drain", "return current.status().pending", "return 0")),
     mistake("a damaged page goes unseen", (BaseStore, "open", "whole = await self._read_pages(manifest, opened)", "whole = await self._read_pages(manifest, opened) or True")),
     # Where the server is none of ours.
     mistake("a load older than an acknowledgement is taken", (RestCycle, "_take", "if local.memory.settled[collection.name] != asked:", "if False:")),
     mistake("another key at each try", (RestCycle, "_request", '"idempotency-key": operation_id', '"idempotency-key": f"{operation_id}{int(asyncio.get_running_loop().time() * 7) % 10}"')),
-    mistake("what comes after a failure is sent at once", (RestCycle, "_drain", "                self._failures[resource] = error.outcome\n                return\n", "                self._failures[resource] = error.outcome\n                continue\n")),
+    mistake("what comes after a failure is sent at once", (RestCycle, "_drain", "                self._fail(resource, error.outcome)\n                return\n", "                self._fail(resource, error.outcome)\n                continue\n")),
     mistake("the newest is sent first", (RestCycle, "_queues", "key=lambda item: (item.timestamp, item.id)", "key=lambda item: (item.timestamp, item.id), reverse=True")),
     mistake("not every write is sent", (Replayed, "covers", "return False", "return newer.data is not None and not isinstance(policy, PerField)")),
     mistake("one refusal ends the cycle", (RestCycle, "_replay", "            if error.outcome.kind is not Kind.REFUSED:\n", "            if True:\n")),
@@ -171,7 +173,7 @@ MISTAKES = [
     mistake("the journal shrinks before base is stored, over REST", (RestCycle, "_acknowledge", "            await local.heal()\n            await local.store.base.save(base, changed)\n            await local.settle([operation.id], [])\n", "            await local.settle([operation.id], [])\n            await local.heal()\n            await local.store.base.save(base, changed)\n")),
     mistake("acknowledged, and not in base, over REST", (RestCycle, "_acknowledge", "base.put(record, Row(base.newest + 1, state))", "pass")),
     mistake("what the server has no more stays", (rest_cycle, "_differing", "            differing[record] = State(row.state.timestamp, None)\n", "            pass\n")),
-    mistake("asked to wait, and forgotten", (RestCycle, "_remember_failures", "now + (outcome.retry_after or 0.0)", "now")),
+    mistake("asked to wait, and forgotten", (Waits, "note", "if seconds is not None:", "if False:")),
     mistake("one path that fails holds up all", (RestCycle, "_drain", "if error.outcome.kind is Kind.NEEDS_AUTH:", "if True:")),
     mistake("half of an object is sent", (Replayed, "complete", "if name in nested and isinstance(value, Mapping)", "if False")),
     mistake("deletions name nothing", (calls, "_named", "{collection.key_alias: operation.key}", "{}")),
@@ -179,11 +181,11 @@ MISTAKES = [
     mistake("a row that nobody can read stops all", (rest_cycle, "read_all", "            note(str(error))\n", "            raise\n")),
     mistake("a hidden page sends the newest", (RestCycle, "parting_request", "first = queue[0]", "first = queue[-1]")),
     mistake("a hidden page sends nothing over REST", (RestCycle, "parting_request", "return self._request(self._call(first), first.id)", "return None")),
-    mistake("nothing is read over REST", (RestCycle, "_pull", "for _ in range(0 if self._waits(endpoint) else LOADS):", "for _ in range(0):")),
+    mistake("nothing is read over REST", (RestCycle, "_pull", "for _ in range(LOADS):", "for _ in range(0):")),
     mistake("order by the clock alone", (Replica, "newest_before", 'return max(known or "", self.latest) or None', "return known")),
     mistake("what is read is not shown", (RestCycle, "_take", "                local.memory.refresh(changed)\n", "")),
     mistake("a server's later time hides what waits", (Replayed, "apply", "if state is not None and state.timestamp >= timestamp:", "if False:")),
-    mistake("dropped after some tries over REST", (RestCycle, "_drain", "self._failures[resource] = error.outcome", "self._failures[resource] = error.outcome; await self._local.settle([operation.id], [])")),
+    mistake("dropped after some tries over REST", (RestCycle, "_drain", "self._fail(resource, error.outcome)", "self._fail(resource, error.outcome); await self._local.settle([operation.id], [])")),
 ]
 # fmt: on
 
