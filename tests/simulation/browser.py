@@ -196,8 +196,9 @@ class Page:
         """Who on this page learned the server's time, and how often the clock had jumped then."""
         self.unsent: dict[tuple[Synchronizer, str], float] = {}
         """What waits to be sent although all is well, and since when."""
-        self.strange: dict[tuple[str, str], float] = {}
-        """What this page and the journal do not agree about, and since when."""
+        self.strange: dict[tuple[str, str, int], float] = {}
+        """What this page and the journal, by its last change, do not agree about, and since when.
+        """
         self.lost_writes: dict[tuple[str, str], tuple[float, Synchronizer | None]] = {}
         """Operations, with their timestamps, of which a reply told that they lost, and when."""
         self.told_of: set[tuple[str, str]] = set()

@@ -111,8 +111,11 @@ def check_heard(page: Page) -> None:
     # Both sides apart: between two looks it may have been lacking here, known, and gone there.
     strange = {("journal", name) for name in stored - known}
     strange |= set() if full else {("page", name) for name in known - stored}
-    page.strange = {name: page.strange.get(name, now) for name in strange}
-    for (holder, name), since in page.strange.items():
+    # Between two looks it may have come back there, and gone again.
+    numbers = page.device.disk.numbers
+    apart = [(*each, numbers.get(prefix + each[1], 0)) for each in sorted(strange)]
+    page.strange = {each: page.strange.get(each, now) for each in apart}
+    for (holder, name, _), since in page.strange.items():
         late = now - max(since, page.process.awake_since) > HEARD
         require(not late, 5, "%s: only the %s knows %s", page.name, holder, name)
 
