@@ -17,6 +17,7 @@ from atiha_web.errors import ClosedError
 from atiha_web.sync import hlc
 from atiha_web.sync.acceptance import Acceptance, Made
 from atiha_web.sync.adoption import QueueAdoption, read_lists
+from atiha_web.sync.agreement import Agreement
 from atiha_web.sync.base_store import OpenedBase
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.events import KEPT, Event, EventKind
@@ -24,7 +25,7 @@ from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened
 from atiha_web.sync.names import GUEST, Names
-from atiha_web.sync.operation import Operation, RecordKey
+from atiha_web.sync.operation import Operation
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
 from atiha_web.sync.stored_views import StoredViews
@@ -87,7 +88,7 @@ class LocalReplica:
         async with self.mutex:
             await self._adopt_queue()
             opened = await self.store.open()
-            self._bring_up_to_date(opened)
+            self.bring_up_to_date(opened)
             await self._adopt_lists(opened)
             for problem in opened.problems:
                 self.note_problem(problem)
@@ -125,7 +126,7 @@ class LocalReplica:
         if lists.rows:
             await self.store.base.save(base, lists.rows)
 
-    def _bring_up_to_date(self, opened: OpenedBase) -> None:
+    def bring_up_to_date(self, opened: OpenedBase) -> None:
         """Show rows of an older schema in their current shape until they are pulled anew."""
         older = {
             name
@@ -282,67 +283,8 @@ class LocalReplica:
             self.stored_views.forget_written()
 
     async def reload_base(self) -> None:
-        """Take over base as another tab stored it, or store ours where that is further.
-
-        Rows that one of both knows better are kept: they were acknowledged.
-        """
-        if await self.store.base.was_given_up():
-            await self._give_up_too()
-        opened = await self.store.base.reload()
-        if opened is None:
-            return
-        stored = opened.base
-        if opened.schemas != self.registry.schemas:
-            self._learn_of_another_release(opened)
-            return
-        mine = self.memory.base
-        if stored.epoch is None and mine.epoch is not None:
-            self.memory.refresh(self._put_unread(mine, stored))
-            await self.store.base.replace(mine)
-        elif stored.epoch != mine.epoch:
-            await self._take_over(stored, newer=self._put_unread(stored, mine))
-        elif stored.cursor < mine.cursor:
-            self.memory.refresh(mine.put_newer(stored))
-            await self.store.base.replace(mine)
-        else:
-            await self._take_over(stored, newer=stored.put_newer(mine))
-
-    def _put_unread(self, base: Base, other: Base) -> Collection[RecordKey]:
-        """Over REST one tab's write is acknowledged as another one has read lists without it.
-
-        Neither base was made from the other: only the times of their rows can be compared.
-        """
-        return base.put_later(other) if self.memory.resolution.in_order else []
-
-    async def _give_up_too(self) -> None:
-        """Forget what is not in the journal any more: a person gave it up, in another tab."""
-        gone = self.memory.pending.keys() - set(await self.store.journal_ids())
-        self.note_given_up(gone)
-        self.forget(gone)
-
-    def _learn_of_another_release(self, opened: OpenedBase) -> None:
-        """Take in what another tab, of another release, has acknowledged, as far as it is readable.
-
-        It stays in memory: as long as both are open each stores all of its own base.
-        """
-        self._bring_up_to_date(opened)
-        mine, theirs = self.memory.base, opened.base
-        ours, schemas = self.registry.schemas, opened.schemas
-        readable = {name for name in ours if schemas.get(name, ours[name] + 1) <= ours[name]}
-        rows = {each: row for each, row in theirs.rows.items() if each.collection in readable}
-        if theirs.epoch == mine.epoch:
-            theirs.rows = rows
-            self.memory.refresh(mine.put_newer(theirs))
-        elif theirs.epoch is not None:
-            # The server was restored meanwhile: our rows have other numbers.
-            self.incoming = Base(theirs.epoch)
-            self.memory.refresh([each for each in rows if mine.put(each, rows[each], force=True)])
-
-    async def _take_over(self, stored: Base, newer: Collection[RecordKey]) -> None:
-        if newer:
-            await self.store.base.save(stored, newer)
-        self.incoming = None
-        self.memory.swap_base(stored)
+        """Agree on base with what other tabs stored; see ``Agreement``."""
+        await Agreement(self).run()
 
     async def reload_quarantine(self) -> None:
         """Take over the refused operations as storage holds them."""

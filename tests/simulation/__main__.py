@@ -73,7 +73,8 @@ def reached(first: int, seeds: int) -> int:
     asked = ["-m", "tests.simulation", "--jobs", "1", "--first", str(first), "--seeds", str(seeds)]
     with TemporaryDirectory() as folder:
         data = f"--data-file={folder}/coverage"
-        ran = subprocess.run([*coverage, "run", "--branch", data, *which, *asked], check=False)
+        where = "--source=atiha_web/sync,atiha_web/server"
+        ran = subprocess.run([*coverage, "run", "--branch", where, data, *asked], check=False)
         subprocess.run([*coverage, "report", data, "-m", "--precision=1", *which], check=True)
     return ran.returncode
 
