@@ -239,11 +239,12 @@ class Session:
     async def _stop(self) -> Synchronizer | None:
         """Returns what was stopped."""
         current, self.current = self.current, None
-        if current is not None:
-            await current.stop()
+        # What ends is measured no more.
         if self._unfollow is not None:
             self._unfollow()
             self._unfollow = None
+        if current is not None:
+            await current.stop()
         self.statuses.notify()
         return current
 

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from atiha_web import Client, StorageUnavailableError, connect
 from atiha_web.backends.base import Usage
 from atiha_web.sync.usage import StorageUsage
@@ -54,6 +56,19 @@ async def test_a_burst_of_writes_is_not_slowed_by_measuring() -> None:
 async def test_of_two_who_ask_in_one_turn_one_measures() -> None:
     usage = StorageUsage(replace(FakeDevice(FakeServer()).backend(), usage=Meter()))
     assert [usage.is_due(), usage.is_due()] == [True, False]
+
+
+async def test_nothing_is_measured_as_a_client_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atiha_web.sync.usage.SECONDS", 0)
+    meter = Meter()
+    client = await opened(meter)
+    async with asyncio.timeout(5):
+        await until_told(client)
+    meter.asked = 0
+    await client.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert meter.asked == 0
 
 
 async def test_storage_that_cannot_be_measured_disturbs_nobody() -> None:
