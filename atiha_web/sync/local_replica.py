@@ -231,12 +231,16 @@ class LocalReplica:
         """Another tab took this operation out of the journal; returns it where it was known.
 
         Either a later one says all it said, or it was decided, and base with the result was
-        stored before, or a person gave everything up.
+        stored before, or a person gave everything up. Where storage was cleared since nobody can
+        tell: it stays pending, until that is heard of.
         """
         operation = self.memory.pending.get(operation_id)
-        if operation is not None and await self.store.base.was_given_up():
+        if operation is None:
+            return None
+        if await self.store.base.was_given_up():
             self.note_given_up(self.memory.pending)
-        if operation is not None and not self.was_replaced(operation):
+        known = operation_id in self.given_up or not await self.store.base.was_cleared()
+        if not self.was_replaced(operation) and known:
             self.forget([operation_id])
         return operation
 

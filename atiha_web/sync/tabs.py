@@ -9,7 +9,7 @@ from atiha_web.backends.base import StorageChange
 from atiha_web.errors import InvalidDataError
 from atiha_web.sync.journal import decode_operation
 from atiha_web.sync.local_replica import LocalReplica
-from atiha_web.sync.names import LAST_SYNC_KEY
+from atiha_web.sync.names import LAST_SYNC_KEY, SESSION_KEY
 from atiha_web.sync.pages import is_erased
 
 logger = logging.getLogger("atiha_web")
@@ -48,6 +48,9 @@ class TabFollower:
         if change.key is None:
             await local.restore()
             await local.render(local.registry, anew=True)
+        elif change.key == SESSION_KEY and change.value != local.session:
+            # What is heard in its order is known, though storage may have been cleared since.
+            local.session = None
         elif change.key == LAST_SYNC_KEY:
             await local.read_last_sync()
             local.changes.notify()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from atiha_web.backends.base import StorageChange
 from atiha_web.errors import ClosedError
 from atiha_web.sync.names import SESSION_KEY
 from atiha_web.sync.replica import Quarantined
@@ -64,6 +65,23 @@ async def test_what_was_replaced_awake_and_discarded_then_is_not_told_to_be_save
         await saving
 
 
+async def test_what_was_replaced_and_cleared_then_is_not_told_to_be_saved(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await b.sync()
+    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
+    await turns()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 2})
+        await b.stop()
+        device.origin.clear()
+    assert (saving.done(), queue_of(a)) == (False, 1)
+    await a.sync()
+    await turns()
+    assert saving.done()
+
+
 async def test_what_came_back_as_its_replacement_was_refused_is_waited_for(
     open_tab: OpenTab,
 ) -> None:
@@ -94,4 +112,16 @@ async def test_who_signed_out_after_a_clear_stays_signed_out(
         await turns()
         assert device.origin.items[SESSION_KEY] == '{"userId":"ann"}'
         device.origin.set(SESSION_KEY, None)
+    assert SESSION_KEY not in device.origin.items
+
+
+async def test_who_signed_out_before_a_clear_stays_signed_out(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    await tab.sync()
+    tab.engine.local.session = '{"userId":"ann"}'
+    async with asleep(tab):
+        device.origin.documents[0].deliver(StorageChange(SESSION_KEY, None))
+        device.origin.clear()
     assert SESSION_KEY not in device.origin.items
