@@ -47,6 +47,7 @@ LATER = (
             "sync.last_sync",
             "sync.stored_views",
             "sync.acceptance",
+            "sync.agreement",
             "sync.local_replica",
             "sync.results",
             "sync.reconciler",
