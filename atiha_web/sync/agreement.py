@@ -37,25 +37,22 @@ class Agreement:
             return
         mine = self._memory.base
         if stored.epoch is None and mine.epoch is not None:
-            self._memory.refresh(self._put_better(mine, stored))
+            self._memory.refresh(self._put_unread(mine, stored))
             await self._store.replace(mine)
         elif stored.epoch != mine.epoch:
-            await self._take_over(stored, newer=self._put_better(stored, mine))
+            await self._take_over(stored, newer=self._put_unread(stored, mine))
         elif stored.cursor < mine.cursor:
-            self._memory.refresh(self._put_better(mine, stored))
+            self._memory.refresh(mine.put_newer(stored))
             await self._store.replace(mine)
         else:
-            await self._take_over(stored, newer=self._put_better(stored, mine))
+            await self._take_over(stored, newer=stored.put_newer(mine))
 
-    def _put_better(self, base: Base, other: Base) -> Collection[RecordKey]:
-        """Let ``base`` learn what ``other`` knows better; returns which rows.
+    def _put_unread(self, base: Base, other: Base) -> Collection[RecordKey]:
+        """Over REST one tab's write is acknowledged as another one has read lists without it.
 
-        Over REST one tab's write is acknowledged as another one has read lists without it, and each
-        numbers rows by itself: only their times can be compared.
+        Neither base was made from the other: only the times of their rows can be compared.
         """
-        if self._memory.resolution.in_order:
-            return base.put_later(other)
-        return base.put_newer(other) if base.epoch == other.epoch else []
+        return base.put_later(other) if self._memory.resolution.in_order else []
 
     async def _give_up_too(self) -> None:
         """Forget what is not in the journal any more: a person gave it up, in another tab."""
