@@ -89,6 +89,19 @@ async def cleared_and_left(world: World, device: Device, dice: Random) -> None:
     await _cleared_and_left(world, device, dice, "keep")
 
 
+async def refused_and_discarded(world: World, device: Device, dice: Random) -> None:
+    """The same as it is discarded, where a page knows of something refused."""
+    page = await signed_page(world, device, dice)
+    if page is None:
+        return
+    device.faults.clear()
+    await write_record(world, page, "notes", f"bad-refused-{world.number()}", dice)
+    if page.usable and page.synchronizer is not None:
+        page.sync()
+        await asyncio.sleep(1)
+    await _cleared_and_left(world, device, dice, "discard")
+
+
 async def _cleared_and_left(world: World, device: Device, dice: Random, pending: str) -> None:
     pages = await two_pages(world, device, dice)
     if pages is None:
@@ -138,6 +151,7 @@ COINCIDENCES: dict[str, tuple[Action, float]] = {
     "dies_bringing_back": (dies_bringing_back, 2),
     "cleared_and_discarded": (cleared_and_discarded, 2),
     "cleared_and_left": (cleared_and_left, 2),
+    "refused_and_discarded": (refused_and_discarded, 2),
     "opens_as_another_learns": (opens_as_another_learns, 2),
 }
 """What coincides, and how often."""

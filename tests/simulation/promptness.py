@@ -156,8 +156,9 @@ def check_erased(device: Device) -> None:
         # What one process erases another may write again before it hears of that.
         return
     for user_id in device.erased:
-        prefix = Names(user_id).pages
-        left = [key for key in device.disk.items if key.startswith(prefix)]
+        names = Names(user_id)
+        theirs = (names.pages, names.journal, names.quarantine)
+        left = [key for key in device.disk.items if key.startswith(theirs)]
         require(not left, 7, "%s discarded their data, and %s has %s", user_id, device.name, left)
 
 
