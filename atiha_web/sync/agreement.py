@@ -26,8 +26,7 @@ class Agreement:
 
         Rows that one of both knows better are kept: they were acknowledged.
         """
-        if await self._store.was_given_up():
-            await self._give_up_too()
+        await self._local.give_up_too()
         opened = await self._store.reload()
         if opened is None:
             return
@@ -53,12 +52,6 @@ class Agreement:
         Neither base was made from the other: only the times of their rows can be compared.
         """
         return base.put_later(other) if self._memory.resolution.in_order else []
-
-    async def _give_up_too(self) -> None:
-        """Forget what is not in the journal any more: a person gave it up, in another tab."""
-        gone = self._memory.pending.keys() - set(await self._local.store.journal_ids())
-        self._local.note_given_up(gone)
-        self._local.forget(gone)
 
     def _learn_of_another_release(self, opened: OpenedBase) -> None:
         """Take in what another tab, of another release, has acknowledged, as far as it is readable.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from operator import attrgetter, itemgetter
+from typing import Literal
 
 from atiha_web.backends.base import Storage
 from atiha_web.errors import StorageFullError
@@ -34,6 +35,9 @@ logger = logging.getLogger("atiha_web")
 PAGES_READ_PER_TURN = 2
 PAGES_WRITTEN_PER_TURN = 2
 """How many pages before others get a turn: to read one may take 3 ms, to write one 4 ms."""
+
+
+Loss = Literal["given up", "cleared"]
 
 
 @dataclass
@@ -103,24 +107,28 @@ class BaseStore:
         elif not whole:
             opened.problems.append("a cached page is damaged; pulling again")
 
-    async def was_cleared(self) -> bool:
-        """Whether somebody cleared storage under us.
+    async def loss(self) -> Loss | None:
+        """Whether this user's data went from storage since it was read here, and how.
 
-        Another tab takes operations out of the journal only after it stored base: journal keys
-        that are gone with no base beside them were not acknowledged. What was erased on purpose
-        left an empty manifest. There may never have been room for one.
-        """
-        [manifest] = await self._storage.read([self._names.manifest])
-        never_stored = self._room.is_short and self._manifest_text is None
-        return manifest is None and not never_stored
-
-    async def was_given_up(self) -> bool:
-        """Whether a person gave this user's data up since it was read here, in whichever tab.
-
-        Somebody may have signed in again since, and pulled another base.
+        "given up": a person did it, in whichever tab; what they erased left an empty manifest, and
+        somebody may have signed in again since and pulled another base. "cleared": somebody cleared
+        storage under us. Another tab takes operations out of the journal only after it stored base:
+        journal keys that are gone with no base beside them were not acknowledged. There may never
+        have been room for one.
         """
         [stored] = await self._storage.read([self._names.manifest])
-        return erased_last(stored) not in ("", self._since)
+        if stored is None:
+            never_stored = self._room.is_short and self._manifest_text is None
+            return None if never_stored else "cleared"
+        return "given up" if erased_last(stored) not in ("", self._since) else None
+
+    async def was_cleared(self) -> bool:
+        """Whether somebody cleared storage under us."""
+        return await self.loss() == "cleared"
+
+    async def was_given_up(self) -> bool:
+        """Whether a person gave this user's data up since it was read here."""
+        return await self.loss() == "given up"
 
     async def reload(self) -> OpenedBase | None:
         """Base as another tab wrote it; ``None`` where it is ours, or older, or unreadable.

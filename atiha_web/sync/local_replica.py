@@ -185,8 +185,10 @@ class LocalReplica:
         """Take decided operations out of the journal; refused ones go to quarantine first.
 
         A refused one that left the journal meanwhile was replaced: a later one says all it said.
-        What a refused one took the place of comes back.
+        What a refused one took the place of comes back. Nothing is stored of what a person gave up
+        while the server decided on it: this tab may hear of that only after the reply.
         """
+        await self.give_up_too()
         done = list(acknowledged)
         await self.store.remove(done)
         for entry in refused:
@@ -237,9 +239,10 @@ class LocalReplica:
         operation = self.memory.pending.get(operation_id)
         if operation is None:
             return None
-        if await self.store.base.was_given_up():
+        loss = await self.store.base.loss()
+        if loss == "given up":
             self.note_given_up(self.memory.pending)
-        known = operation_id in self.given_up or not await self.store.base.was_cleared()
+        known = operation_id in self.given_up or loss != "cleared"
         if not self.was_replaced(operation) and known:
             self.forget([operation_id])
         return operation
@@ -257,6 +260,13 @@ class LocalReplica:
         self.given_up.update(
             older for older in self.successors if self.successor(older) in operation_ids
         )
+
+    async def give_up_too(self) -> None:
+        """Forget what left the journal because a person gave everything up, in another tab."""
+        if await self.store.base.was_given_up():
+            gone = self.memory.pending.keys() - set(await self.store.journal_ids())
+            self.note_given_up(gone)
+            self.forget(gone)
 
     def was_replaced(self, operation: Operation) -> bool:
         """Let a later operation stand for this one, if one says all it said."""

@@ -155,6 +155,7 @@ MISTAKES = [
     mistake("order lost as a clock is corrected", (reconciler, "restamp", "after=floor", "after=None")),
     mistake("what a refused write replaced is in memory only", (LocalReplica, "_bring_back", "await self.store.append(operation)", "pass")),
     mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:")),
+    mistake("what is refused is kept of who discarded it meanwhile", (LocalReplica, "settle", "await self.give_up_too()", "pass")),
     mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told)", "is_first = True")),
     mistake("old before new in the mirror", (MirroredStorage, "_carry_once", "{**changes, **self._waiting}", "{**self._waiting, **changes}")),
     mistake("drained means asked once", (Session, "drain", "return current.status().pending", "return 0")),

@@ -46,6 +46,7 @@ KEPT: dict[str, str] = {
     "what a guest stated in part takes the place of what the heir had said of it over REST": '[533522,[[0.0,true,true,true,-1500,0],[0.0,true,true,true,-1500,0]],1,false,2,500,[2,2],[["switch_user",0,1221891272,0.0],["one_path_fails",0,1043613193,0.0],["write_as_guest",0,1223942757,0.0],["hide",0,3869269835,0.0]],true,null,false,"PUT",false]',
     "what was refused by half is dropped, and comes back": '[540053,[[null,true,true,false,1500,0],[0.0,false,false,false,1500,0]],1,false,2,3,[2,2],[["overtaken_by_a_restore",1,4124644992,0.3],["refused_and_dropped",1,3625251119,0.0],["doom",1,1148779846,0.3],["drop_refused",1,1350691670,0.3]],false,5.0,true,"",false]',
     "what was replaced is told to be on the server, as storage was cleared while its page slept": '[548452,[[null,true,true,false,1500,0]],1,false,1,1,[2],[["asked_to_sign_in",0,1899647514,0.0],["freeze",0,1101445665,0.0],["burst",0,326912296,0.0],["freeze",0,2665047959,0.0],["burst",0,4207995991,0.0],["log_out_keep",0,727889066,0.0],["clear",0,1533796594,0.0]],false,null,true,"",false]',
+    "what a server refuses is kept of who discarded it meanwhile": '[1145,[[null,false,true,false,40000,0]],2,true,1,500,[2],[["discarded_elsewhere",0,520974181,0.0]],false,120.0,true,"",false]',
 }
 # fmt: on
 

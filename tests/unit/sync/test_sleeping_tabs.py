@@ -65,6 +65,21 @@ async def test_what_was_replaced_awake_and_discarded_then_is_not_told_to_be_save
         await saving
 
 
+async def test_what_the_server_refuses_is_not_kept_once_it_was_discarded(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    operation = (await a.write("ratings", "m1", {"rating": 4})).operation
+    assert operation is not None
+    async with asleep(a):
+        refused = Quarantined(operation, "invalid", "refused")
+        refusing = asyncio.ensure_future(a.engine.reconciler.refuse(refused))
+        await turns()
+        await b.engine.local.erase()
+    await refusing
+    assert [key for key in device.origin.items if operation.id in key] == []
+
+
 async def test_what_was_replaced_and_cleared_then_is_not_told_to_be_saved(
     device: FakeDevice, open_tab: OpenTab
 ) -> None:
