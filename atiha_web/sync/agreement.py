@@ -35,23 +35,31 @@ class Agreement:
             self._learn_of_another_release(opened)
             return
         mine = self._memory.base
-        if stored.epoch is None and mine.epoch is not None:
-            self._memory.refresh(self._put_unread(mine, stored))
+        if self._memory.resolution.in_order:
+            await self._join(mine, stored)
+        elif stored.epoch is None and mine.epoch is not None:
             await self._store.replace(mine)
         elif stored.epoch != mine.epoch:
-            await self._take_over(stored, newer=self._put_unread(stored, mine))
+            await self._take_over(stored, newer=())
         elif stored.cursor < mine.cursor:
             self._memory.refresh(mine.put_newer(stored))
             await self._store.replace(mine)
         else:
             await self._take_over(stored, newer=stored.put_newer(mine))
 
-    def _put_unread(self, base: Base, other: Base) -> Collection[RecordKey]:
-        """Over REST one tab's write is acknowledged as another one has read lists without it.
+    async def _join(self, mine: Base, stored: Base) -> None:
+        """Over REST no server numbers rows, and no cursor tells up to where a base is complete.
 
-        Neither base was made from the other: only the times of their rows can be compared.
+        Each row is taken from who knows it better; so all tabs end with the same, whoever is first.
         """
-        return base.put_later(other) if self._memory.resolution.in_order else []
+        ahead = mine.ahead_of(stored)
+        learned = mine.put_ahead(stored)
+        mine.epoch, mine.cursor = mine.epoch or stored.epoch, max(mine.cursor, stored.cursor)
+        if mine.epoch is not None:
+            self._local.incoming = None
+        if ahead or (mine.epoch, mine.cursor) != (stored.epoch, stored.cursor):
+            await self._store.save(mine, ahead)
+        self._memory.refresh(learned)
 
     def _learn_of_another_release(self, opened: OpenedBase) -> None:
         """Take in what another tab, of another release, has acknowledged, as far as it is readable.

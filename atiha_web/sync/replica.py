@@ -39,6 +39,10 @@ class Row(NamedTuple):
     state: State
 
 
+def _rank(row: Row) -> tuple[int, str]:
+    return row.version, row.state.timestamp
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """An operation the server refused for good, with the reason in machine and human words."""
@@ -95,19 +99,23 @@ class Base:
             if row.version > self.cursor and self.put(record, row)
         ]
 
-    def put_later(self, other: Base) -> list[RecordKey]:
-        """Take in the rows that ``other`` states at a later time, whatever their versions say.
+    def ahead_of(self, other: Base) -> list[RecordKey]:
+        """The records known better here, where each side numbers what it learns by itself.
 
-        Returns which.
+        The greater number was given last; of what both numbered alike the later write counts.
         """
-        later = [
-            (record, row.state)
-            for record, row in other.rows.items()
-            if record not in self.rows or row.state.timestamp > self.rows[record].state.timestamp
+        return [
+            record
+            for record, row in self.rows.items()
+            if record not in other.rows or _rank(row) > _rank(other.rows[record])
         ]
-        for record, state in later:
-            self.put(record, Row(self.newest + 1, state))
-        return [record for record, _ in later]
+
+    def put_ahead(self, other: Base) -> list[RecordKey]:
+        """Take in what ``other`` knows better in that way; returns which records."""
+        ahead = other.ahead_of(self)
+        for record in ahead:
+            self.put(record, other.rows[record], force=True)
+        return ahead
 
     @staticmethod
     def _digest(record: RecordKey, row: Row | None) -> int:

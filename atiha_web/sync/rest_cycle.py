@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from atiha_web.backends.base import Request, Response
 from atiha_web.collections import Collection
@@ -22,6 +23,13 @@ EPOCH = "rest"
 
 LOADS = 3
 """How often a load is asked again because something was acknowledged meanwhile."""
+
+
+class Asked(NamedTuple):
+    """What was known as a list was asked for: how much was settled, and the newest row's number."""
+
+    settled: int
+    newest: int
 
 
 class RestCycle(Cycle):
@@ -125,6 +133,8 @@ class RestCycle(Cycle):
         record = operation.record
         async with local.mutex:
             local.check_open()
+            # Numbers go on from what other tabs gave, heard of or not.
+            await local.reload_base()
             if operation.id not in local.memory.pending:
                 # Another tab was told before: base has it, and maybe what came after it.
                 return
@@ -172,7 +182,7 @@ class RestCycle(Cycle):
         headers = {"accept": "application/json", **self._headers()}
         request = Request("GET", self._base_url + endpoint, headers, None, REQUEST_TIMEOUT)
         for _ in range(LOADS):
-            asked = self._local.memory.settled[collection.name]
+            asked = self._asked(collection.name)
             try:
                 response = await self._send_rest(request, endpoint, tally)
             except CycleFailedError as error:
@@ -197,17 +207,18 @@ class RestCycle(Cycle):
         return await read_all(collection, local.user_id, raw, local.note_problem)
 
     async def _take(
-        self, collection: Collection, rows: list[ReadRow], asked: int, tally: Tally
+        self, collection: Collection, rows: list[ReadRow], asked: Asked, tally: Tally
     ) -> bool:
         """Make these rows the collection's base; what is gone becomes a tombstone.
 
-        Does nothing, and tells so, where something of the collection was acknowledged since the
-        rows were ``asked`` for: they may be older.
+        Does nothing, and tells so, where something of the collection was acknowledged, to whichever
+        tab, since the rows were ``asked`` for: they may be older.
         """
         local = self._local
         async with local.mutex:
             local.check_open()
-            if local.memory.settled[collection.name] != asked:
+            await local.reload_base()
+            if self._learned_since(collection.name, asked):
                 return False
             base = local.memory.base
             changed = _differing(base.rows, collection.name, rows)
@@ -224,6 +235,21 @@ class RestCycle(Cycle):
         tally.received += len(changed)
         self.progress += 1
         return True
+
+    def _asked(self, name: str) -> Asked:
+        memory = self._local.memory
+        return Asked(memory.settled[name], memory.base.newest)
+
+    def _learned_since(self, name: str, asked: Asked) -> bool:
+        """Whether anything of a collection was acknowledged, here or, by the numbers, anywhere."""
+        memory = self._local.memory
+        if memory.settled[name] != asked.settled:
+            return True
+        return memory.base.newest > asked.newest and any(
+            row.version > asked.newest
+            for record, row in memory.base.rows.items()
+            if record.collection == name
+        )
 
     # -- failures --------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ KEPT: dict[str, str] = {
     "what was refused by half is dropped, and comes back": '[540053,[[null,true,true,false,1500,0],[0.0,false,false,false,1500,0]],1,false,2,3,[2,2],[["overtaken_by_a_restore",1,4124644992,0.3],["refused_and_dropped",1,3625251119,0.0],["doom",1,1148779846,0.3],["drop_refused",1,1350691670,0.3]],false,5.0,true,"",false]',
     "what was replaced is told to be on the server, as storage was cleared while its page slept": '[548452,[[null,true,true,false,1500,0]],1,false,1,1,[2],[["asked_to_sign_in",0,1899647514,0.0],["freeze",0,1101445665,0.0],["burst",0,326912296,0.0],["freeze",0,2665047959,0.0],["burst",0,4207995991,0.0],["log_out_keep",0,727889066,0.0],["clear",0,1533796594,0.0]],false,null,true,"",false]',
     "what a server refuses is kept of who discarded it meanwhile": '[1145,[[null,false,true,false,40000,0]],2,true,1,500,[2],[["discarded_elsewhere",0,520974181,0.0]],false,120.0,true,"",false]',
+    "over REST a page's own numbers hide what another one had acknowledged": '[549097,[[null,false,true,false,-1500,0]],1,false,2,500,[2],[["bad_network",0,729690901,0.0],["overtaken_by_a_deletion",0,220358304,0.0],["writes_meet_trouble",0,2168401779,0.0],["burst",0,1648500167,0.0]],false,null,true,"PUT",false]',
 }
 # fmt: on
 

@@ -92,3 +92,10 @@ def test_rows_of_both_bases_are_joined_by_version() -> None:
     assert mine.put_newer(other) == [RECORD]
     assert other.put_newer(mine) == []
     assert (mine.digest, mine.newest) == (other.digest, 7)
+
+
+def test_rows_that_each_side_numbers_itself_are_joined_by_number_and_then_by_time() -> None:
+    mine, other, later = base_with(7, 5, 1), base_with(5, 9, 2), base_with(7, 6, 3)
+    assert (mine.ahead_of(other), mine.put_ahead(other)) == ([RECORD], [])
+    assert (mine.ahead_of(later), mine.put_ahead(later)) == ([], [RECORD])
+    assert (mine.rows, mine.digest) == (later.rows, later.digest)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from atiha_web import (
     connect,
 )
 from atiha_web.backends.base import Request, Response
-from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin
+from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin, MemoryStorage
 from atiha_web.testing.fake_server import (
     FakeDevice,
     FakeServer,
@@ -379,6 +379,36 @@ async def test_what_is_acknowledged_as_another_tab_reads_its_first_list_stays_in
         await ann.sync()
         await reading
         assert [list(each["ratings"]) for each in (ann, tab)] == [["m1"], ["m1"]]
+
+
+class SlowStorage(MemoryStorage):
+    """Of a tab that takes a second to write cached data."""
+
+    async def write(self, changes: Mapping[str, str | None]) -> None:
+        if any(key.startswith("atiha:ann:b:") for key in changes):
+            await asyncio.sleep(1)
+        await super().write(changes)
+
+
+async def test_what_is_acknowledged_as_another_tab_stores_what_it_read_stays_in_view(
+    rest: PlainRest, phone: FakeDevice
+) -> None:
+    locks_of_its_own = MemoryEnvironment(MemoryOrigin())
+    slowly = replace(phone.backend(SlowStorage(phone.origin)), environment=locks_of_its_own)
+    other = connect(backend=slowly, user_id="ann", protocol="rest", background=False)
+    async with open_on(phone) as ann, other as tab:
+        await ann.profiles.add_favorite("ann", "m1")
+        await ann.sync()
+        rest.tables[FAVORITES]["m2"] = {**rest.tables[FAVORITES]["m1"], "contentId": "m2"}
+        reading = asyncio.ensure_future(tab.sync())
+        await asyncio.sleep(0.5)
+        await rate(ann, "m3")
+        rest.next_fault = lambda request: failing(500) if request.method == "GET" else Fault()
+        await ann.sync()
+        await reading
+        await turns()
+        for each in (ann, tab):
+            assert (list(each["ratings"]), set(each["favorites"])) == (["m3"], {"m1", "m2"})
 
 
 async def test_rows_asked_for_before_an_acknowledgement_are_discarded(
