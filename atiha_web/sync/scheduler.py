@@ -111,8 +111,9 @@ class Scheduler:
         """A local write happened: sync once a burst of writes is over, within 2 s."""
         if not (self._state == "idle" or self._partly):
             return
+        # A cycle under way may refute the hint of being offline, and clears this where it fails.
         # Asking the browser takes longer than all else here: once for a burst is enough.
-        if self._poked is None and not self.online:
+        if self._poked is None and not self._syncing and not self.online:
             return
         now = self._now()
         first = self._poked[0] if self._poked else now

@@ -221,6 +221,18 @@ async def test_a_success_refutes_the_hint_of_being_offline(
     assert (scheduler.online, scheduler.state) == (True, "idle")
 
 
+async def test_a_write_as_a_cycle_refutes_that_hint_is_sent_by_another(
+    scheduler: Scheduler, cycles: Cycles, environment: MemoryEnvironment
+) -> None:
+    environment.set_online(online=False)
+    cycles.seconds = 1.0
+    scheduler.start()
+    await asyncio.sleep(0.5)
+    scheduler.poke()
+    await asyncio.sleep(1.0)
+    assert cycles.times == [0.0, 1.0]
+
+
 async def test_a_cycle_that_hangs_is_begun_again(scheduler: Scheduler, cycles: Cycles) -> None:
     cycles.seconds = 10_000
     scheduler.start()
