@@ -242,7 +242,8 @@ class LocalReplica:
         loss = await self.store.base.loss()
         if loss == "given up":
             self.note_given_up(self.memory.pending)
-        known = operation_id in self.given_up or loss != "cleared"
+        decided = operation_id in self.given_up or operation_id in self.memory.quarantine
+        known = decided or loss != "cleared"
         if not self.was_replaced(operation) and known:
             self.forget([operation_id])
         return operation

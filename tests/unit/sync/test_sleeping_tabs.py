@@ -80,6 +80,18 @@ async def test_what_the_server_refuses_is_not_kept_once_it_was_discarded(
     assert [key for key in device.origin.items if operation.id in key] == []
 
 
+async def test_what_was_refused_before_any_base_was_stored_waits_no_more(
+    open_tab: OpenTab,
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await turns()
+    [operation] = b.engine.local.memory.pending.values()
+    await b.engine.reconciler.refuse(Quarantined(operation, "invalid", "no"))
+    await turns()
+    assert (queue_of(a), list(a.engine.local.memory.quarantine)) == (0, [operation.id])
+
+
 async def test_what_was_replaced_and_cleared_then_is_not_told_to_be_saved(
     device: FakeDevice, open_tab: OpenTab
 ) -> None:
