@@ -199,6 +199,8 @@ class Page:
         self.strange: dict[tuple[str, str, int], float] = {}
         """What this page and the journal, by its last change, do not agree about, and since when.
         """
+        self.hidden: dict[Promise, float] = {}
+        """What was written here and is not shown, where that may be for a moment; since when."""
         self.lost_writes: dict[tuple[str, str], tuple[float, Synchronizer | None]] = {}
         """Operations, with their timestamps, of which a reply told that they lost, and when."""
         self.told_of: set[tuple[str, str]] = set()
@@ -294,6 +296,8 @@ class Page:
         if device.spec.mirror:
             self.mirrored = MirroredStorage(storage, MIRRORED)
             await self.mirrored.open(device.database.open(self.process), device.now_ms())
+            if self.mirrored.problems():
+                device.world.ledger.opened_without_database(device)
         return Backend(
             storage=self.mirrored or storage,
             transport=self.transport,

@@ -36,6 +36,8 @@ class Promise:
     """Why it may be lost; empty while it may not."""
     given_up: bool = False
     """A person discarded it before any request carried it: it must never come back."""
+    came_back: bool = False
+    """A kill put it back in storage: only the database knows since that it was given up."""
     settled: bool = False
     """The server decided about it at least once: after a kill the next pull may have to tell."""
     left_to: list[Promise] = field(default_factory=list)
@@ -129,9 +131,16 @@ class Ledger:
                     name = key.removeprefix(Names(GUEST).journal)
                     device.world.watch.heirs.pop(name, None)
         for promise in self.of(device):
+            promise.came_back |= promise.given_up and promise.stored_in is not None
             if promise.moment > moment and not (promise.on_disk or promise.on_server):
                 promise.excused = promise.excused or "the browser was killed"
         self._lose_what_was_left_to_others(device)
+
+    def opened_without_database(self, device: Device) -> None:
+        """A page reads what storage holds, and nothing tells it what a person had given up."""
+        for promise in self.of(device):
+            if promise.came_back and promise.stored_in is not None:
+                promise.given_up = False
 
     def storage_cleared(self, device: Device, witnessed: Container[str]) -> None:
         """The person's own doing: the database has it, or a page that is open for the user."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from atiha_web.sync.base_cycle import LOCK_WAIT
 from atiha_web.sync.calls import path_of
 from atiha_web.sync.names import GUEST, Names
 from tests.simulation.collections import CLIENT
@@ -47,7 +48,8 @@ def check_manners(page: Page, request: Request) -> None:
     if page.asked_to_wait is not None and request.url.endswith("/sync"):
         who, until = page.asked_to_wait
         # A cycle that had begun, and waits its turn, still makes its few tries.
-        late = page.waiting_since is not None and now > page.waiting_since + FEW_TRIES
+        spell = FEW_TRIES + (LOCK_WAIT if page.device.slept else 0.0)
+        late = page.waiting_since is not None and now > page.waiting_since + spell
         if late and who is page.synchronizer and now < until - 0.001:
             words = f"{page.name} was asked to wait for {until - now:.1f} s more, and did not"
     until = page.waits.get((page.synchronizer if page._client else None, path_of(request.url)), 0.0)
