@@ -21,6 +21,8 @@ logger = logging.getLogger("atiha_web")
 
 OPENING_SECONDS = 2.0
 TRANSACTION_SECONDS = 10.0
+STALE_SECONDS = 1.0
+"""How long a change waits for its transaction before another document may have overtaken it."""
 
 
 class Mirror(Protocol):
@@ -93,6 +95,7 @@ class MirroredStorage:
         self._trouble = ""
         self._unrecovered = ""
         self._waiting: dict[str, str | None] = {}
+        self._since = 0.0
         self._collected = 0
         self._confirmed = 0
         self._transaction: asyncio.Task[None] | None = None
@@ -224,6 +227,8 @@ class MirroredStorage:
         opening = self._opening is not None
         if not changes or (self._mirror is None and not opening):
             return
+        if not self._waiting:
+            self._since = asyncio.get_running_loop().time()
         self._waiting.update(changes)
         self._collected += 1
         if self._transaction is None and not opening:
@@ -257,13 +262,17 @@ class MirroredStorage:
         mirror, changes, collected = self._mirror, self._waiting, self._collected
         if mirror is None:
             return False
-        self._waiting = {}
+        self._waiting, since = {}, self._since
         try:
             async with asyncio.timeout(TRANSACTION_SECONDS):
+                if asyncio.get_running_loop().time() - since > STALE_SECONDS:
+                    # This page stood still, or the mirror did: others went on meanwhile.
+                    held = await self._storage.read(list(changes))
+                    changes = dict(zip(changes, held, strict=True))
                 await mirror.apply(changes)
         except (StorageError, TimeoutError) as error:
             # It goes with the next one: what each key should hold is all that counts.
-            self._waiting = {**changes, **self._waiting}
+            self._waiting, self._since = {**changes, **self._waiting}, since
             if self._mirror is not None:
                 self._say(str(error) or "the browser's database does not answer")
             return False

@@ -48,6 +48,7 @@ KEPT: dict[str, str] = {
     "what was replaced is told to be on the server, as storage was cleared while its page slept": '[548452,[[null,true,true,false,1500,0]],1,false,1,1,[2],[["asked_to_sign_in",0,1899647514,0.0],["freeze",0,1101445665,0.0],["burst",0,326912296,0.0],["freeze",0,2665047959,0.0],["burst",0,4207995991,0.0],["log_out_keep",0,727889066,0.0],["clear",0,1533796594,0.0]],false,null,true,"",false]',
     "what a server refuses is kept of who discarded it meanwhile": '[1145,[[null,false,true,false,40000,0]],2,true,1,500,[2],[["discarded_elsewhere",0,520974181,0.0]],false,120.0,true,"",false]',
     "over REST a page's own numbers hide what another one had acknowledged": '[549097,[[null,false,true,false,-1500,0]],1,false,2,500,[2],[["bad_network",0,729690901,0.0],["overtaken_by_a_deletion",0,220358304,0.0],["writes_meet_trouble",0,2168401779,0.0],["burst",0,1648500167,0.0]],false,null,true,"PUT",false]',
+    "a page that slept carries into the database what another one had sent, and it comes back after a discard": '[605161,[[null,false,true,false,-1500,0.3],[0.0,false,true,true,1500,0]],1,false,2,500,[2,2],[["write",0,2075372841,0.0],["freeze",0,3411867519,40.0],["show",0,4114774933,5.0],["thaw",0,7845123,5.0],["interrupted",0,2046191748,40.0],["open_another",0,2008976911,1.0]],true,5.0,false,"",false]',
 }
 # fmt: on
 

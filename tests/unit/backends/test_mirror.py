@@ -118,6 +118,22 @@ async def test_writes_during_a_transaction_are_the_next_one() -> None:
     ]
 
 
+async def test_what_waited_long_is_mirrored_as_storage_holds_it_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+    database, origin = Database(), MemoryOrigin()
+    storage, other = await mirrored(database, origin), MemoryStorage(origin)
+    database.commits.clear()
+    await storage.write({"kept:1": "first"})
+    await turns()
+    await storage.write({"kept:2": "old", "kept:3": "removed by another tab"})
+    await other.write({"kept:2": "new", "kept:3": None})
+    database.commits.set()
+    await storage.flush("disk")
+    assert database.entries == {"kept:1": "first", "kept:2": "new"}
+
+
 async def test_a_write_does_not_wait_for_the_mirror() -> None:
     database = Database()
     storage = await mirrored(database)
