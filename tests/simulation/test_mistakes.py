@@ -161,7 +161,7 @@ MISTAKES = [
     mistake("drained means asked once", (Session, "drain", "return current.status().pending", "return 0")),
     mistake("a damaged page goes unseen", (BaseStore, "open", "whole = await self._read_pages(manifest, opened)", "whole = await self._read_pages(manifest, opened) or True")),
     # Where the server is none of ours.
-    mistake("a load older than an acknowledgement is taken", (RestCycle, "_take", "if local.memory.settled[collection.name] != asked:", "if False:")),
+    mistake("a load older than an acknowledgement is taken", (RestCycle, "_take", "if self._learned_since(collection.name, asked):", "if False:")),
     mistake("another key at each try", (RestCycle, "_request", '"idempotency-key": operation_id', '"idempotency-key": f"{operation_id}{int(asyncio.get_running_loop().time() * 7) % 10}"')),
     mistake("what comes after a failure is sent at once", (RestCycle, "_drain", "                self._fail(resource, error.outcome)\n                return\n", "                self._fail(resource, error.outcome)\n                continue\n")),
     mistake("the newest is sent first", (RestCycle, "_queues", "key=lambda item: (item.timestamp, item.id)", "key=lambda item: (item.timestamp, item.id), reverse=True")),
