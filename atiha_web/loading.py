@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 
-from pydantic import BaseModel
-
+BEFORE_MODELS = (
+    "annotated_types",
+    "pydantic.types",
+    "pydantic.fields",
+    "atiha_web.first_model",
+)
 # Each after all that it imports itself: the longest takes a browser about 20 ms.
 LATER = (
     "hashlib",
     "urllib.parse",
-    "annotated_types",
-    "pydantic.types",
-    "pydantic.fields",
+    *BEFORE_MODELS,
     *(
         f"atiha_web.{name}"
         for name in (
@@ -67,18 +70,17 @@ LATER = (
 )
 
 
-class _First(BaseModel):
-    """Built by the import: the first of all models takes a browser 50 ms, which no turn may."""
-
-    text: str = ""
+async def import_in_turns(names: Iterable[str]) -> None:
+    """Import modules, one in each turn of the event loop; those that are loaded take none."""
+    for name in names:
+        if name not in sys.modules:
+            import_module(name)
+            await asyncio.sleep(0)
 
 
 async def load_in_turns() -> None:
     """Import what a sign-in needs and build its models, one in each turn of the event loop."""
-    for name in LATER:
-        if name not in sys.modules:
-            import_module(name)
-            await asyncio.sleep(0)
+    await import_in_turns(LATER)
     from atiha_web.models import RECORDS  # noqa: PLC0415 - it is loaded by now
     from atiha_web.sync.turns import built_in_turns  # noqa: PLC0415 - the same
 

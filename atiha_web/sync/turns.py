@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from atiha_web.loading import BEFORE_MODELS, import_in_turns
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -32,9 +34,14 @@ async def in_turns(items: Iterable[T], size: int) -> AsyncIterator[list[T]]:
 
 async def built_in_turns(models: Iterable[type[BaseModel]]) -> None:
     """Build models that were deferred, one in each turn: a browser takes up to 40 ms for one."""
-    for model in models:
-        model.model_rebuild()
-        await asyncio.sleep(0)
+    await import_in_turns(BEFORE_MODELS)
+    from atiha_web.first_model import First  # noqa: PLC0415 - it is loaded by now
+
+    kinds: list[type[BaseModel]] = [First, *models]
+    for model in kinds:
+        if not model.__pydantic_complete__:
+            model.model_rebuild()
+            await asyncio.sleep(0)
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

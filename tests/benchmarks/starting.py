@@ -8,7 +8,7 @@ from demo.static_files import StaticFiles
 from tests.benchmarks.figures import Figure, middle
 from tests.benchmarks.lab import Lab
 
-ROUNDS = 4
+ROUNDS = 9
 MOST_SLOWER = 1.1
 MOST_BYTES = 80_000
 BARE = "from pydantic import BaseModel"

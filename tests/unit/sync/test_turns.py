@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
+from atiha_web.first_model import First
 from atiha_web.sync.turns import built_in_turns, in_turns, to_the_end
 
 
@@ -30,13 +31,14 @@ async def test_what_is_one_part_takes_no_turn(items: list[int]) -> None:
 
 
 async def test_models_are_built_one_in_each_turn() -> None:
-    class First(BaseModel, defer_build=True):
+    class Named(BaseModel, defer_build=True):
         name: str
 
-    class Second(First):
+    class Numbered(Named):
         number: int
 
-    kinds: list[type[BaseModel]] = [First, Second]
+    First.model_rebuild()
+    kinds: list[type[BaseModel]] = [Named, Numbered]
     task = asyncio.ensure_future(built_in_turns(kinds))
     seen = []
     while not task.done():
