@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Literal
 
 from atiha_web.backends.base import Storage
@@ -31,6 +31,8 @@ from atiha_web.sync.room import Room
 from atiha_web.sync.turns import in_turns
 
 logger = logging.getLogger("atiha_web")
+
+_VERSION = attrgetter("version")
 
 PAGES_READ_PER_TURN = 2
 PAGES_WRITTEN_PER_TURN = 2
@@ -162,19 +164,22 @@ class BaseStore:
         return opened if whole else None
 
     async def _read_pages(self, manifest: Manifest, opened: OpenedBase) -> bool:
-        whole = True
-        async for names in in_turns(manifest.pages, PAGES_READ_PER_TURN):
-            texts = await self._storage.read([self._names.pages + name for name in names])
-            with no_collection():
+        whole, base = True, opened.base
+        base.digest = manifest.digest
+        # In each turn apart it would look for garbage in all that the turn has made.
+        with no_collection():
+            async for names in in_turns(manifest.pages, PAGES_READ_PER_TURN):
+                texts = await self._storage.read([self._names.pages + name for name in names])
                 for name, text in zip(names, texts, strict=True):
-                    rows = _page_rows(text, manifest.pages[name])
-                    whole &= rows is not None
-                    if rows is not None:
-                        opened.base.rows.update(rows)
-                        records = list(map(itemgetter(0), rows))
+                    page = _page_rows(text, manifest.pages[name])
+                    whole &= page is not None
+                    if page is not None:
+                        records, rows = page
+                        base.rows.update(zip(records, rows, strict=True))
+                        base.newest = max(base.newest, *map(_VERSION, rows))
                         self._table.loaded(name, manifest.pages[name], records)
-        opened.base.digest = manifest.digest
-        opened.base.newest = max(map(attrgetter("version"), opened.base.rows.values()), default=0)
+            # What looks for garbage next takes as long as some pages did.
+            await asyncio.sleep(0)
         return whole
 
     # -- writing ---------------------------------------------------------------------------
@@ -368,7 +373,7 @@ class BaseStore:
             await self._storage.write(changes)
 
 
-def _page_rows(text: str | None, expected: int) -> list[tuple[RecordKey, Row]] | None:
+def _page_rows(text: str | None, expected: int) -> tuple[list[RecordKey], list[Row]] | None:
     if text is None or checksum(text) != expected:
         return None
     try:

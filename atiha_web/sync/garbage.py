@@ -1,4 +1,4 @@
-"""Making much that stays without looking for garbage in it meanwhile."""
+"""Making much that stays, at once or in turns, without looking for garbage in it meanwhile."""
 
 from __future__ import annotations
 

@@ -146,6 +146,15 @@ class LocalReplica:
         self.changes.close()
         self.events.close()
 
+    def release(self) -> None:
+        """Free the rows of what was closed, unless somebody is in the middle of changing them.
+
+        Else the collector finds them later, and holds up a page for all of them at once.
+        """
+        if self._closed and not self.mutex.locked():
+            self.incoming = None
+            self.memory.release()
+
     def check_open(self) -> None:
         """Raise ``ClosedError`` once closed."""
         if self._closed:

@@ -106,23 +106,24 @@ def checksum(text: str) -> int:
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
 
 
-def decode_page(text: str) -> list[tuple[RecordKey, Row]]:
-    """The rows of a page.
+def decode_page(text: str) -> tuple[list[RecordKey], list[Row]]:
+    """The records of a page, and the row of each.
 
     Raises:
         ValueError: the page is not what this module writes.
     """
+    records: list[RecordKey] = []
+    found: list[Row] = []
     try:
-        found: list[tuple[RecordKey, Row]] = []
         for collection, rows in json.loads(text).items():
             # Columns: thousands of rows are made when a page opens, here without Python's steps.
             keys, versions, timestamps, data = zip(*rows, strict=True)
-            records = map(_RECORD, zip(repeat(collection), keys))
+            records += map(_RECORD, zip(repeat(collection), keys))
             states = map(_STATE, zip(timestamps, data, strict=True))
-            found += zip(records, map(_ROW, zip(versions, states, strict=True)), strict=True)
+            found += map(_ROW, zip(versions, states, strict=True))
     except (TypeError, AttributeError) as error:
         raise ValueError(f"not a page of base: {text!r:.60}") from error
-    return found
+    return records, found
 
 
 class PageTable:

@@ -133,27 +133,28 @@ class CollectionView(Mapping[str, State]):
         self.changed = ""
         """The key of the last change, where it was one of a single record."""
         self._states: dict[str, State] = {}
-        self._order: list[tuple[str, str]] = []
+        self._order: list[tuple[str, str]] | None = None
+        """Sorted once somebody asks, not in the turn in which thousands are loaded."""
 
     def __getitem__(self, key: str) -> State:
         return self._states[key]
 
     def __iter__(self) -> Iterator[str]:
-        return (key for _, key in reversed(self._order))
+        return (key for _, key in reversed(self._sorted()))
 
     def __len__(self) -> int:
         return len(self._states)
 
     def newest(self, limit: int) -> dict[str, State]:
         """The newest records, newest first; as fast for few of many as for few of few."""
-        return {key: self._states[key] for _, key in islice(reversed(self._order), limit)}
+        return {key: self._states[key] for key in islice(self, limit)}
 
     def load(self, states: dict[str, State]) -> None:
-        """Replace everything at once: one sort instead of many insertions."""
+        """Replace everything at once."""
         self.generation += 1
         self.changed = ""
         self._states = states
-        self._order = sorted(zip(map(_TIMESTAMP, states.values()), states, strict=True))
+        self._order = None
 
     def set(self, key: str, state: State | None) -> bool:
         """Put, replace or (``None``) take away one record; tells whether anything changed."""
@@ -163,13 +164,21 @@ class CollectionView(Mapping[str, State]):
         self.generation += 1
         self.changed = key
         if old is not None:
-            entry = (old.timestamp, key)
-            del self._order[bisect_left(self._order, entry)]
+            if self._order is not None:
+                del self._order[bisect_left(self._order, (old.timestamp, key))]
             del self._states[key]
         if state is not None:
-            insort(self._order, (state.timestamp, key))
+            if self._order is not None:
+                insort(self._order, (state.timestamp, key))
             self._states[key] = state
         return True
+
+    def _sorted(self) -> list[tuple[str, str]]:
+        if self._order is None:
+            times = map(_TIMESTAMP, self._states.values())
+            with no_collection():
+                self._order = sorted(zip(times, self._states, strict=True))
+        return self._order
 
 
 class Replica:
@@ -204,9 +213,15 @@ class Replica:
             for (collection, key), (_, state) in base.rows.items():
                 if state.data is not None and collection in states:
                     states[collection][key] = state
-            for name, view in self.views.items():
-                view.load(states[name])
+        for name, view in self.views.items():
+            view.load(states[name])
         self.refresh(self._by_record)
+
+    def release(self) -> None:
+        """Let go of the rows and the views of them, which nobody will ask for any more."""
+        self.base = Base(self.base.epoch, self.base.cursor)
+        for view in self.views.values():
+            view.load({})
 
     def state(self, record: RecordKey) -> State | None:
         """What the server will answer for ``record`` once it has seen everything pending."""

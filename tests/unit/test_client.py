@@ -26,6 +26,7 @@ from atiha_web import (
 )
 from atiha_web.backends.base import StorageChange
 from atiha_web.sync.names import SESSION_KEY, SESSION_TIME_KEY
+from atiha_web.sync.replica import Row
 from atiha_web.sync.signed_in import SignedIn
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, ManualClock, lost_request
 
@@ -354,6 +355,27 @@ async def test_closing_releases_everything(phone: FakeDevice, client: Client) ->
     assert phone.origin.documents == []
     with pytest.raises(ClosedError):
         await client.sync()
+
+
+def rows_in_memory() -> int:
+    return sum(isinstance(held, Row) for held in gc.get_objects())
+
+
+async def test_closing_frees_the_rows_without_the_collector(phone: FakeDevice) -> None:
+    gc.collect()
+    before = rows_in_memory()
+    client = await connect(backend=phone.backend(), background=False)
+    await register(client, "bea")
+    for number in range(5):
+        await client.profiles.add_rating(user(client), f"m{number}", 4)
+    await client.sync()
+    assert rows_in_memory() >= before + 5
+    gc.disable()
+    try:
+        await client.close()
+        assert rows_in_memory() == before
+    finally:
+        gc.enable()
 
 
 async def test_closing_keeps_what_is_pending(

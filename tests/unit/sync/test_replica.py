@@ -1,5 +1,7 @@
 """The view is what the server will answer: base and pending operations, merged."""
 
+import pytest
+
 from atiha_web.collections import BUILT_IN, Registry
 from atiha_web.sync.merge import State
 from atiha_web.sync.operation import Operation, RecordKey
@@ -72,12 +74,16 @@ def test_a_write_of_other_fields_covers_nothing() -> None:
     assert found.covered_by(both) == [old]
 
 
-def test_the_order_of_a_view_is_newest_first_after_any_change() -> None:
+@pytest.mark.parametrize("asked", [False, True], ids=["", "though asked for before"])
+def test_the_order_of_a_view_is_newest_first_after_any_change(asked: bool) -> None:
     view = CollectionView()
+    view.load({"d": State(stamp(5), {}), "b": State(stamp(0), {})})
     for key, ms in (("a", 1), ("b", 3), ("c", 2), ("a", 4)):
+        assert not asked or list(view)
         view.set(key, State(stamp(ms), {}))
+    assert not asked or list(view) == ["d", "a", "b", "c"]
     view.set("b", None)
-    assert list(view) == ["a", "c"]
+    assert list(view) == ["d", "a", "c"]
 
 
 def test_setting_what_is_already_there_is_no_change() -> None:
