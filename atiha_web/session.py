@@ -227,7 +227,7 @@ class Session:
         self.current = synchronizer
         self._spawn(self._settle_persistence())
         # No task follows: waking one after each write would cost a worker as much as the write.
-        self._unfollow = synchronizer.engine.local.changes.add(self._on_change)
+        self._unfollow = synchronizer.engine.local.changes.subscribe(self._on_change)
         self._on_change()
         if self.on_conflict is not None:
             self._spawn(self._relay_conflicts(synchronizer, self.on_conflict))
@@ -250,7 +250,7 @@ class Session:
 
     def _on_change(self, _: None = None) -> None:
         self.statuses.notify()
-        if self._usage.is_due():
+        if self._usage.claim():
             self._spawn(self._settle_usage())
 
     async def _settle_usage(self) -> None:

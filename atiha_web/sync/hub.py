@@ -28,7 +28,7 @@ class Hub(Generic[T]):
             event.set()
         self._listeners.tell(None)
 
-    def add(self, listener: Callable[[None], None]) -> Unsubscribe:
+    def subscribe(self, listener: Callable[[None], None]) -> Unsubscribe:
         """Call ``listener`` with every ``notify``: it must be quick. Returns what ends that."""
         return self._listeners.add(listener)
 

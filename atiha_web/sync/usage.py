@@ -20,8 +20,8 @@ class StorageUsage:
         self._measure = backend.usage
         self._due = 0.0
 
-    def is_due(self) -> bool:
-        """Whether there is something to measure, and enough time went by.
+    def claim(self) -> bool:
+        """Whether to measure now: there is something to, and enough time went by.
 
         Who is told so measures; nobody else is told meanwhile.
         """

@@ -20,7 +20,7 @@ from atiha_web.server.auth import (
 from atiha_web.server.bodies import read_model
 from atiha_web.server.desk import Desk, Email, Name, Text, storable
 from atiha_web.server.problems import Problem, ProblemRoute
-from atiha_web.server.routes.parameters import OWNER_ONLY, json_body, problem_document
+from atiha_web.server.routes.parameters import USUAL_REFUSALS, json_body, problem_document
 
 
 class Credentials(BaseModel):
@@ -111,7 +111,7 @@ def _add_sessions(routes: APIRouter, desk: Desk) -> None:
         "/sessions/current",
         summary="Sign out",
         status_code=204,
-        responses={401: OWNER_ONLY[401]},
+        responses={401: USUAL_REFUSALS[401]},
     )
     async def sign_out(request: Request) -> Response:
         require(await desk.caller(request))
@@ -125,7 +125,7 @@ def _add_users(routes: APIRouter, desk: Desk) -> None:
     @routes.get(
         "/users",
         summary="List accounts (admin), or find one's own by e-mail address",
-        responses={200: {"model": UserList}, **OWNER_ONLY},
+        responses={200: {"model": UserList}, **USUAL_REFUSALS},
     )
     async def find(
         request: Request,

@@ -16,7 +16,7 @@ from atiha_web.server.decisions import Registry
 from atiha_web.server.problems import ProblemRoute
 from atiha_web.server.push import delete_record, put_record
 from atiha_web.server.routes.parameters import (
-    OWNER_ONLY,
+    USUAL_REFUSALS,
     Clock,
     UserId,
     json_body,
@@ -40,7 +40,7 @@ def lists_router(
     routes = APIRouter(
         route_class=ProblemRoute,
         dependencies=[Depends(owner_only(authenticate))],
-        responses=OWNER_ONLY,
+        responses=USUAL_REFUSALS,
     )
     for collection in collections.values():
         if collection.single:

@@ -22,7 +22,7 @@ from atiha_web.server.export import exported
 from atiha_web.server.problems import Problem, ProblemRoute
 from atiha_web.server.push import put_record
 from atiha_web.server.routes.parameters import (
-    OWNER_ONLY,
+    USUAL_REFUSALS,
     Clock,
     UserId,
     json_body,
@@ -65,7 +65,7 @@ def own_account_router(
     desk: Desk, source: RowSource, collections: Registry, clock: Clock
 ) -> APIRouter:
     """The routes, without prefix."""
-    routes = APIRouter(route_class=ProblemRoute, tags=["accounts"], responses=OWNER_ONLY)
+    routes = APIRouter(route_class=ProblemRoute, tags=["accounts"], responses=USUAL_REFUSALS)
     office = _Office(desk, source, collections, clock)
     _add_reading(routes, desk, office)
     _add_changing(routes, desk, office)

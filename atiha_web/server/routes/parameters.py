@@ -26,7 +26,7 @@ def problem_document(description: str) -> dict[str, Any]:
     return {"content": _PROBLEM, "description": description}
 
 
-OWNER_ONLY: dict[int | str, dict[str, Any]] = {
+USUAL_REFUSALS: dict[int | str, dict[str, Any]] = {
     401: problem_document("Nobody is signed in"),
     403: problem_document("It belongs to another user"),
     422: problem_document("Something in the address or the body is not valid"),

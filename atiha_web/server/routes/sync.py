@@ -13,7 +13,7 @@ from atiha_web.server.decisions import Registry
 from atiha_web.server.problems import Problem, ProblemRoute
 from atiha_web.server.push import synchronise
 from atiha_web.server.routes.parameters import (
-    OWNER_ONLY,
+    USUAL_REFUSALS,
     Clock,
     UserId,
     json_body,
@@ -33,7 +33,7 @@ from atiha_web.sync.protocol import (
 _ENVELOPE_BYTES = 4 * 1024
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    **OWNER_ONLY,
+    **USUAL_REFUSALS,
     200: {"model": SyncReply},
     413: problem_document("Too many operations or bytes at once"),
     426: problem_document("The protocol number is not supported"),

@@ -19,7 +19,7 @@ async def test_a_slow_follower_of_a_hub_skips_to_the_newest_value() -> None:
 def test_a_listener_of_a_hub_hears_of_each_change_at_once() -> None:
     heard: list[str] = []
     hub = Hub(lambda: None)
-    stop = hub.add(lambda _: heard.append("changed"))
+    stop = hub.subscribe(lambda _: heard.append("changed"))
     hub.notify()
     hub.notify()
     stop()

@@ -55,7 +55,7 @@ async def test_a_burst_of_writes_is_not_slowed_by_measuring() -> None:
 
 async def test_of_two_who_ask_in_one_turn_one_measures() -> None:
     usage = StorageUsage(replace(FakeDevice(FakeServer()).backend(), usage=Meter()))
-    assert [usage.is_due(), usage.is_due()] == [True, False]
+    assert [usage.claim(), usage.claim()] == [True, False]
 
 
 async def test_nothing_is_measured_as_a_client_closes(monkeypatch: pytest.MonkeyPatch) -> None:
