@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import js
-from pyodide.ffi import JsProxy, create_proxy, to_js
+from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from atiha_web.backends.base import SIGNALS, Backend, Request, Storage, StorageChange, Usage
 from atiha_web.backends.bridge import BRIDGE_VERSION, load_bridge_in_worker
@@ -183,7 +183,13 @@ async def _linked(js_bridge: JsProxy, opening: ExitStack) -> PageLink:
     # Held as long as the kernel lives: the browser tells pages of its end.
     js_life = js_bridge.lock(f"{name}:kernel", 0)
     opening.callback(js_life.release)
-    await js_life.held
+    try:
+        await js_life.held
+    except JsException as error:
+        raise PlatformError(
+            "the browser keeps this worker apart from all pages, as that of a sandboxed frame: "
+            f"let the frame have its site's origin (allow-same-origin in its sandbox; {error})"
+        ) from error
     js_channel = js.BroadcastChannel.new(name)
     opening.callback(js_channel.close)
     # Looked up once: each look into JavaScript takes a part of a message's time.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from atiha_web.backends.base import Request, Response
-from atiha_web.collections import Collection
-from atiha_web.errors import InvalidDataError
+from atiha_web.collections import Collection, Registry
+from atiha_web.errors import InvalidDataError, StorageFullError
 from atiha_web.sync.base_cycle import REQUEST_TIMEOUT, Cycle, CycleFailedError, Link, Tally
 from atiha_web.sync.calls import RestCall, UpdateMethod, call_of, is_call, path_of, rest_call
-from atiha_web.sync.merge import State
+from atiha_web.sync.merge import PerField, State
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.outcomes import FAST_TRIES, Kind, Outcome
 from atiha_web.sync.replica import Quarantined, Row, policy_of
@@ -59,6 +60,9 @@ class RestCycle(Cycle):
     async def _exchange_all(self, tally: Tally) -> None:
         self._failures = self._still_asked_to_wait()
         try:
+            for collection in self._unread():
+                await self._pull(collection, tally)
+                await self._complete(collection)
             while queues := self._ready():
                 for resource, queue in queues.items():
                     await self._drain(resource, queue, tally)
@@ -67,6 +71,41 @@ class RestCycle(Cycle):
         finally:
             self._troubled = set(self._failures)
         self._raise_failures()
+
+    def _unread(self) -> list[Collection]:
+        """Whose record was never read, with something pending of an object within it.
+
+        The server takes such an object as a whole: what it has there is to be known before.
+        """
+        memory = self._local.memory
+        stated = {
+            operation.collection: operation.record
+            for operation in memory.pending.values()
+            if set(_nested(self._local.registry, operation.collection)) & set(operation.data or {})
+        }
+        unread = [name for name, record in stated.items() if record not in memory.base.rows]
+        return [self._local.registry[name] for name in unread]
+
+    async def _complete(self, collection: Collection) -> None:
+        """State with what is pending what the server has beside it, as is known by now."""
+        local = self._local
+        record = RecordKey(collection.name, local.user_id)
+        async with local.mutex:
+            local.check_open()
+            row = local.memory.base.rows.get(record)
+            state = None if row is None else row.state
+            for operation in local.memory.pending_for(record):
+                completed = operation
+                if operation.data is not None and operation.id not in self._parted:
+                    data = REPLAYED.complete(collection.policy, operation.data, state)
+                    completed = replace(operation, data=data)
+                if completed != operation:
+                    try:
+                        await local.restate(completed)
+                    except StorageFullError:
+                        # Sent like this; the next start completes it again.
+                        local.memory.add(completed)
+                state = REPLAYED.apply(collection.policy, state, completed)
 
     def _queues(self) -> dict[str, list[Operation]]:
         """What is pending, oldest first, by resource; without what nobody can send."""
@@ -276,6 +315,14 @@ class RestCycle(Cycle):
     def _endpoints(self) -> set[str]:
         local = self._local
         return {each.endpoint(local.user_id) for each in local.registry.values()}
+
+
+def _nested(registry: Registry, name: str) -> tuple[str, ...]:
+    """The fields of a single record that are objects whose members count alone."""
+    collection = registry.find(name)
+    if collection is None or not collection.single:
+        return ()
+    return collection.policy.nested if isinstance(collection.policy, PerField) else ()
 
 
 def _judge(request: Request, response: Response, now: datetime) -> Outcome:

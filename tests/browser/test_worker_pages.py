@@ -468,3 +468,28 @@ async def test_a_page_of_another_release_is_named(
         """,
     )
     assert told.startswith("the page serves version 1 of atiha_web's serve.js")
+
+
+async def test_a_worker_that_the_browser_keeps_apart_says_so(owner: Page) -> None:
+    told = await run(
+        owner,
+        """
+        from pyodide.code import run_js
+        from atiha_web.backends.auto import choose_backend
+        from atiha_web.errors import PlatformError
+        # As in an opaque origin.
+        run_js(
+            "navigator.locks.request = async () => {"
+            " throw new DOMException('denied', 'SecurityError'); }"
+        )
+        try:
+            await choose_backend()
+        except PlatformError as error:
+            told = str(error)
+        finally:
+            run_js("delete navigator.locks.request")
+        told
+        """,
+    )
+    assert told.startswith("the browser keeps this worker apart from all pages")
+    assert "denied" in told

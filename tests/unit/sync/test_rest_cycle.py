@@ -295,6 +295,52 @@ async def test_a_pending_field_is_shown_over_a_newer_profile_of_the_server(
     assert (profile.language, profile.subtitles) == ("fr", "off")
 
 
+async def test_one_preference_set_before_a_first_read_takes_no_others_place(
+    rest: PlainRest, ann: Client
+) -> None:
+    rest.people["ann"] = {"language": "en", "preferences": {"theme": "dark"}}
+    await ann.profiles.update_user_profile("ann", preferences={"volume": 3})
+    await ann.profiles.update_user_profile("ann", preferences={"speed": 2}, language="fr")
+    assert (await ann.sync()).ok
+    assert rest.people["ann"]["preferences"] == {"theme": "dark", "volume": 3, "speed": 2}
+    bodies = [json.loads(each.body or b"") for each in rest.requests if each.method == "PATCH"]
+    assert bodies == [
+        {"preferences": {"theme": "dark", "volume": 3}},
+        {"preferences": {"theme": "dark", "volume": 3, "speed": 2}, "language": "fr"},
+    ]
+
+
+async def test_it_takes_no_others_place_where_there_is_no_room_to_say_so_here(
+    rest: PlainRest, phone: FakeDevice, ann: Client
+) -> None:
+    rest.people["ann"] = {"preferences": {"theme": "dark", "about": "x" * 20_000}}
+    await ann.profiles.update_user_profile("ann", preferences={"volume": 3})
+    phone.origin.quota = phone.origin.used
+    await ann.sync()
+    assert set(rest.people["ann"]["preferences"]) == {"theme", "about", "volume"}
+    assert ann.status.pending == 0
+
+
+async def test_a_preference_waits_while_what_it_goes_to_cannot_be_read(
+    rest: PlainRest, ann: Client
+) -> None:
+    fail_at(rest, "/api/users/ann", failing(503), "GET")
+    await ann.profiles.update_user_profile("ann", preferences={"volume": 3})
+    await rate(ann, "m1")
+    await ann.sync()
+    assert ann.status.pending == 1
+    assert [each.method for each in rest.requests if each.method != "GET"] == ["POST"]
+
+
+async def test_a_preference_is_sent_to_a_server_that_has_no_profile_to_read(
+    rest: PlainRest, ann: Client
+) -> None:
+    fail_at(rest, "/api/users/ann", failing(404), "GET")
+    await ann.profiles.update_user_profile("ann", preferences={"volume": 3})
+    await ann.sync()
+    assert rest.people["ann"]["preferences"] == {"volume": 3}
+
+
 async def test_the_order_of_writes_survives_a_clock_set_back_and_a_restart(
     rest: PlainRest, phone: FakeDevice, wall: ManualClock
 ) -> None:
