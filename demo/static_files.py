@@ -68,8 +68,6 @@ SECURITY = {
 }
 WORTHWHILE = 0.9
 """What is not smaller than this after compression is sent as it is."""
-MUCH_SMALLER = {".whl", ".zip"}
-"""What is worth the seconds that Brotli needs for a fifth less than gzip."""
 LARGE = 500_000
 """From here on the best that Brotli can would take minutes, for a tenth less."""
 FOREVER = "public, max-age=31536000, immutable"
@@ -95,10 +93,8 @@ class Asset:
         if suffix in COMPRESSED:
             gzipped = _compressed(body, _gzip, cache / f"{digest}.gz")
             if len(gzipped) <= WORTHWHILE * len(body):
-                encoded["gzip"] = gzipped
-        if encoded and suffix in MUCH_SMALLER:
-            smaller = _compressed(body, _brotli, cache / f"{digest}.br")
-            encoded = {"br": smaller, **encoded}
+                smaller = _compressed(body, _brotli, cache / f"{digest}.br")
+                encoded = {"br": smaller, "gzip": gzipped}
         return cls(body, media_type or "application/octet-stream", f'W/"{digest}"', encoded)
 
     @property

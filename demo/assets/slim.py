@@ -2,7 +2,8 @@
 
 What a page cannot use is left out: the server, the test helpers, the backends of CPython, the
 extension for JupyterLab and the README. Comments and docstrings are blanked, so that tracebacks
-name the lines they always do; so are lines of JavaScript that are a comment. The files are stored
+name the lines they always do; so are imports that only type checkers see, and lines of JavaScript
+that are a comment. The files are stored
 uncompressed: compressed together, as a server does when it sends them, they take a quarter less
 than each by itself.
 """
@@ -87,9 +88,12 @@ def blanked_script(source: bytes) -> bytes:
 
 
 def blanked(source: bytes) -> bytes:
-    """Python without comments, and with an empty text for each docstring, on the same lines."""
+    """Python without comments, with an empty text for each docstring, on the same lines.
+
+    Nor has it what is there ``if TYPE_CHECKING``.
+    """
     lines = source.decode().split("\n")
-    spans = [*_comments(source), *_docstrings(source)]
+    spans = [*_comments(source), *_unused(source)]
     for first, start, last, end, instead in sorted(spans, reverse=True):
         kept = lines[first][:start] + instead + lines[last][end:]
         lines[first : last + 1] = [kept.rstrip(), *[""] * (last - first)]
@@ -108,15 +112,21 @@ def _comments(source: bytes) -> Iterator[_Span]:
             yield line, token.start[1], line, token.end[1], ""
 
 
-def _docstrings(source: bytes) -> Iterator[_Span]:
+def _unused(source: bytes) -> Iterator[_Span]:
     lines = source.split(b"\n")
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Expr(ast.Constant(str())):
-                # They begin their line, and columns are counted in bytes.
-                last = (node.end_lineno or node.lineno) - 1
-                end = len(lines[last][: node.end_col_offset].decode())
-                yield node.lineno - 1, node.col_offset, last, end, '""'
+                yield _span(lines, node, node, '""')
+            case ast.If(ast.Name("TYPE_CHECKING"), [first, *_] as body, []):
+                yield _span(lines, first, body[-1], "pass")
+
+
+def _span(lines: list[bytes], first: ast.stmt, last: ast.stmt, instead: str) -> _Span:
+    # Statements that begin their line; columns are counted in bytes.
+    row = (last.end_lineno or last.lineno) - 1
+    end = len(lines[row][: last.end_col_offset].decode())
+    return first.lineno - 1, first.col_offset, row, end, instead
 
 
 def _record(files: dict[str, bytes], record: str) -> bytes:

@@ -101,26 +101,22 @@ async def test_media_types(browser: httpx.AsyncClient, path: str, media_type: st
     assert (await browser.get(path)).headers["Content-Type"] == media_type
 
 
-async def test_large_files_travel_compressed(browser: httpx.AsyncClient) -> None:
-    async with browser.stream("GET", "/pyodide/pyodide.asm.wasm") as reply:
-        raw = b"".join([part async for part in reply.aiter_raw()])
-    assert reply.headers["Content-Encoding"] == "gzip"
-    assert gzip.decompress(raw) == WASM
-
-
 @pytest.mark.parametrize(
     ("understood", "coding"),
     [("gzip, deflate, br, zstd", "br"), ("gzip", "gzip"), ("identity", None), ("abr", None)],
 )
-async def test_our_own_wheel_travels_as_small_as_is_understood(
-    browser: httpx.AsyncClient, understood: str, coding: str | None
+@pytest.mark.parametrize(
+    ("path", "body"), [("ours.whl", OUR_WHEEL), ("pyodide.asm.wasm", WASM)], ids=["wheel", "wasm"]
+)
+async def test_what_is_large_travels_as_small_as_is_understood(
+    browser: httpx.AsyncClient, understood: str, coding: str | None, path: str, body: bytes
 ) -> None:
     headers = {"Accept-Encoding": understood}
-    async with browser.stream("GET", "/pyodide/ours.whl", headers=headers) as reply:
+    async with browser.stream("GET", f"/pyodide/{path}", headers=headers) as reply:
         raw = b"".join([part async for part in reply.aiter_raw()])
     assert reply.headers.get("Content-Encoding") == coding
     decoded = {"br": brotli.decompress, "gzip": gzip.decompress}.get(coding or "", bytes)(raw)
-    assert decoded == OUR_WHEEL
+    assert decoded == body
 
 
 async def test_what_is_compressed_by_itself_travels_as_it_is(browser: httpx.AsyncClient) -> None:

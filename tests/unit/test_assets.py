@@ -215,6 +215,18 @@ def test_blanked_python_keeps_marks_of_comments_and_accents_within_texts() -> No
     )
 
 
+def test_blanked_python_has_nothing_that_only_type_checkers_see() -> None:
+    source = (
+        "if TYPE_CHECKING:\n    from a import (  # why\n        B,\n    )\n"
+        "\n    import é  # É\n\nb = 1\n"
+        "if TYPE_CHECKING:\n    c = 1\nelse:\n    c = 2\n"
+    )
+    assert blanked(source.encode()).decode() == (
+        "if TYPE_CHECKING:\n    pass\n\n\n\n\n\nb = 1\n"
+        "if TYPE_CHECKING:\n    c = 1\nelse:\n    c = 2\n"
+    )
+
+
 def test_a_blanked_script_has_its_code_on_the_same_lines() -> None:
     source = b'// Says hello.\nlet a = "// no comment"; // kept\n  // indented\nlet b;\n'
     assert blanked_script(source) == b'\nlet a = "// no comment"; // kept\n\nlet b;\n'
