@@ -137,7 +137,7 @@ class Session:
     async def sign_out(self, pending: Pending) -> None:
         """Close and hide the user's data, erase it if it is discarded, end the session."""
         async with self._switching:
-            await self._forget()
+            await self._hide()
             current = await self._stop()
             if current is not None and current.user_id != GUEST:
                 await current.engine.local.remove_views()
@@ -151,6 +151,23 @@ class Session:
             is_told = await self._sign_outs.tell()
         if not is_told and self._background:
             self._tell_of_sign_outs()
+
+    async def _hide(self) -> None:
+        """Nobody is signed in from now on, nor to be read of; where that fails all is as it was.
+
+        What any page can read goes first: who dies over this leaves nothing of who is not here.
+        """
+        signed_in = self.signed_in
+        if signed_in is None:
+            return await self._forget()
+        local = signed_in.engine.local
+        await local.remove_views()
+        try:
+            await self._forget()
+        except StorageError:
+            async with local.mutex:
+                await local.render(local.registry, anew=True)
+            raise
 
     async def _forget(self) -> None:
         """Nobody is signed in from now on; cached data of who was makes room for that."""

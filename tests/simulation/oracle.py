@@ -361,6 +361,12 @@ def check_only_own(device: Device) -> None:
                 # What an earlier app left is kept as it was.
                 own |= key.startswith(ASIDE) or (bool(device.world.leftovers) and key == QUEUE_KEY)
                 require(own, 7, "%s keeps data of %s under %s: %s", device.name, user_id, key, text)
+    # Who cleared storage may have taken the session from a page that is open.
+    here = {device.stored_user, *(page.client.user_id for page in device.pages)}
+    gone = tuple(f"_{user_id}" for user_id in users if user_id not in here)
+    views = [key for key in device.disk.items if key.startswith("atiha_") and key.endswith(gone)]
+    known = not views or bool(device.world.leftovers)
+    require(known, 7, "%s is signed in, and %s shows %s", device.stored_user, device.name, views)
     for page in device.pages:
         if page.client.user_id is not None:
             seen = repr(view_of(page))

@@ -20,6 +20,7 @@ from atiha_web import (
     ProblemError,
     Rating,
     StorageFullError,
+    StorageUnavailableError,
     UnknownCollectionError,
     WrongUserError,
     connect,
@@ -191,6 +192,35 @@ async def test_what_was_kept_is_sent_after_the_next_sign_in(
     await log_in(client)
     await client.sync()
     assert [row["rating"] for row in await api.rows_of("user-1", "ratings")] == [4]
+
+
+async def test_views_go_before_it_is_told_that_nobody_is_signed_in(
+    phone: FakeDevice, client: Client
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    left: list[list[str]] = []
+
+    def hear(change: StorageChange) -> None:
+        if change.key == SESSION_KEY:
+            left.append(views(phone))
+
+    phone.backend().storage.subscribe(hear)
+    await client.users.logout(pending="keep")
+    assert left == [[]]
+
+
+async def test_who_could_not_be_signed_out_is_shown_again(
+    phone: FakeDevice, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: SignedIn) -> None:
+        raise StorageUnavailableError("the browser is out of order")
+
+    await client.profiles.add_rating(user(client), "m1", 4)
+    before = views(phone)
+    monkeypatch.setattr(SignedIn, "forget", fails)
+    with pytest.raises(StorageUnavailableError):
+        await client.users.logout(pending="keep")
+    assert (client.user_id, views(phone)) == ("user-1", before)
 
 
 async def test_what_was_discarded_is_gone(
