@@ -146,7 +146,7 @@ async def opens_as_another_learns(world: World, device: Device, dice: Random) ->
 
 
 COINCIDENCES: dict[str, tuple[Action, float]] = {
-    "database_fails_meanwhile": (database_fails_meanwhile, 2),
+    "database_fails_meanwhile": (database_fails_meanwhile, 3),
     "clock_set_right": (clock_set_right, 12),
     "dies_bringing_back": (dies_bringing_back, 2),
     "cleared_and_discarded": (cleared_and_discarded, 2),

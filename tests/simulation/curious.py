@@ -220,6 +220,8 @@ ODD: list[Fault] = [
     _odd(429, b"{}", retry_after="Wed, 21 Oct 2015 07:28:00"),
     _odd(503, b"{}", retry_after="soon"),
     fake_server.answer(425),
+    fake_server.answer(413, ours=False),
+    _odd(200, b"{}"),
 ]
 
 
@@ -243,7 +245,7 @@ CURIOUS: dict[str, tuple[Action, float]] = {
     "use_profiles": (use_profiles, 3),
     "speak_badly": (speak_badly, 4),
     "forge": (forge, 2.5),
-    "write_by_hand": (write_by_hand, 3),
+    "write_by_hand": (write_by_hand, 4),
     "odd_answers": (odd_answers, 2.5),
 }
 """What curious people do, and how often."""

@@ -273,6 +273,7 @@ def _put_back(world: World, *, silently: bool) -> None:
 async def renew_epochs(world: World, device: Device, dice: Random) -> None:
     """The server was restored, with nothing missing."""
     world.note("the server's epochs change")
+    world.was_restored = True
     await world.server.rows.renew_epochs()
     world.server.calls.append(Renewed())
 

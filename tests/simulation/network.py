@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from atiha_web.backends.base import Request, Response
 from atiha_web.errors import NetworkError, RequestTimeoutError
 from atiha_web.sync.calls import user_of
+from atiha_web.sync.clock import MAX_ROUND_TRIP_MS
 from atiha_web.sync.outcomes import HEADER
 from atiha_web.testing.fake_server import FakeServer, Fault
 from tests.simulation.promptness import LONGEST_WAIT, check_manners
@@ -133,6 +134,7 @@ class SimulatedTransport:
             fault = NO_FAULT
         signed = _signed(request, device.cookie)
         known = (page.synchronizer if page._client else None), device.times_set
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(request.timeout):
                 reply = await self._network.carry(device, signed, fault)
@@ -143,13 +145,15 @@ class SimulatedTransport:
             self._note_rest(known[0], request, reply)
         if request.url.endswith("/sync"):
             self._note(known[0], request, reply)
-        if HEADER in reply.headers and reply.status == 200 and request.url.endswith("/sync"):
+        good = HEADER in reply.headers and reply.status == 200 and request.url.endswith("/sync")
+        # An empty one cannot be read, and tells nothing.
+        if good and (told := json.loads(reply.body)):
             loop = asyncio.get_running_loop()
-            more = json.loads(reply.body).get("more")
-            page.told_more = (known[0], loop.time()) if more else None
+            page.told_more = (known[0], loop.time()) if told.get("more") else None
             if page.knows_time != known:
                 page.knows_time = None
-            loop.call_later(1.0, page.learn_time, known, context=Context())
+            if (loop.time() - began) * 1000 <= MAX_ROUND_TRIP_MS:
+                loop.call_later(1.0, page.learn_time, known, context=Context())
             loop.call_later(0.005, device.world.look, device, context=Context())
             for name in lost_writes(request, reply):
                 page.lost_writes[name] = loop.time(), known[0]

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from atiha_web.errors import AtihaError
+from atiha_web.loading import LATER
 from tests.simulation.coincidences import COINCIDENCES
 from tests.simulation.curious import CURIOUS
 from tests.simulation.ending import check_offline, settle
@@ -29,6 +31,10 @@ from tests.simulation.violations import ViolationError
 from tests.simulation.virtual_time import DeadlockError, VirtualTimeLoop
 from tests.simulation.wear import WEAR, check_leftovers
 from tests.simulation.world import World
+
+for module in LATER:
+    # The first page of a process loads them in turns; no world may differ for being the first.
+    import_module(module)
 
 EVERYWHERE = PEOPLE | FAULTS | MOTIFS | MOMENTS
 LATELY = WEAR | COINCIDENCES | CURIOUS

@@ -104,7 +104,8 @@ MISTAKES = [
     mistake("journal not read again under the lock", (Cycle, "run", "await self._reconciler.catch_up()", "pass")),
     mistake("other tabs' removals ignored", (TabFollower, "_take_over_operation", "gone = None if is_there else await local.gone(operation_id)", "gone = None")),
     mistake("one bad operation blocks the others", (SyncCycle, "_divide", "if len(batch) > 1:", "if len(batch) > 10_000:"), (SyncCycle, "_divide", "if not outcome.ours:", "if len(batch) > 1:\n            return False\n        if not outcome.ours:")),
-    mistake("views left behind at sign-out", (Session, "sign_out", "await current.engine.local.remove_views()", "pass")),
+    mistake("views left behind at sign-out", (Session, "sign_out", "await current.engine.local.remove_views()", "pass"), (Session, "_hide", "await local.remove_views()", "pass")),
+    mistake("who dies as they sign out is still shown", (Session, "_hide", "await local.remove_views()", "pass")),
     mistake("a guest sends", (GuestAdoption, "_live", "operation.timestamp > ended", "True")),
     mistake("REST rows without a version", (push, "_state", "await transaction.write(pushed.rows, pushed.state)", "await transaction.write(pushed.rows, transaction.state)")),
     # Long work in parts.
@@ -129,7 +130,7 @@ MISTAKES = [
     mistake("no way back from too little room", (BaseStore, "write_back", "not await self._room.is_there()", "True")),
     # The cycle, its timing, what others read of it, and the server.
     mistake("what storage lacks is not put there", (MirroredStorage, "_recover", "await self._storage.write(recovery.storage)", "pass")),
-    mistake("sign-out forgotten at the next start", (Session, "sign_out", "await self._forget()", "pass")),
+    mistake("sign-out forgotten at the next start", (Session, "sign_out", "await self._hide()", "pass")),
     mistake("a guest's profile under the guest's key", (GuestAdoption, "_restated", "if single else operation", "if False else operation")),
     mistake("nothing sent as a page is hidden", (SyncCycle, "parting_request", "if not batch.operations:", "if True:")),
     mistake("the server's wish ignored", (Scheduler, "_until_next", "if poll_after is None or not poll_after > 0:", "if True:")),

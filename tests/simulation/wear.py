@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from atiha_web import SyncConfig
-from atiha_web.errors import AtihaError
+from atiha_web.errors import AtihaError, NotSignedInError, StorageError
+from atiha_web.sync.engine import Write
 from atiha_web.sync.names import GUEST, QUEUE_KEY, Names
 from atiha_web.sync.operation import OperationType, RecordKey, dump_json
+from atiha_web.sync.service import SyncOperation
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import CLIENT
+from tests.simulation.leaving import log_out
 from tests.simulation.oracle import view_of
 from tests.simulation.pages import Action, open_page, signed_page
 from tests.simulation.violations import require
@@ -108,7 +112,8 @@ async def leave_behind(world: World, device: Device, dice: Random) -> None:
         name = Names(dice.choice(world.users)).view("favorites")
         rows = [{"contentId": "listed", "title": "earlier", "updatedAt": 5}, None, {"title": "x"}]
         if name not in device.disk.items:
-            device.disk.damage(name, json.dumps({"favorites": rows}))
+            left = dice.choice([{"favorites": rows}, {"favorites": rows}, 5])
+            device.disk.damage(name, json.dumps(left))
     world.note("%s: an earlier app leaves %s behind", device.name, items)
     await open_page(world, device)
 
@@ -128,6 +133,7 @@ _NONSENSE: list[object] = [
     7,
     {"type": "create", "endpoint": "/api/nobody", "data": {}},
     {"type": "rename", "endpoint": "/api/users/user-1/ratings"},
+    {"data": {"rating": 3}},
     {"type": "create", "endpoint": "//elsewhere/api/users/user-1/ratings", "data": {}},
     {"type": "create", "endpoint": "/api/users/user-1/ratings", "data": {"rating": 9}},
     {"type": "create", "endpoint": "/api/users/user-1/ratings", "data": [1]},
@@ -180,58 +186,122 @@ KINDS: list[OperationType] = ["create", "update", "delete"]
 
 
 async def use_service(world: World, device: Device, dice: Random) -> None:
-    """Somebody's app speaks the seed's own words."""
+    """Somebody's app speaks the seed's own words, several of them."""
+    page = await signed_page(world, device, dice)
+    for _ in range(dice.randint(2, 4)):
+        # Two writes of one moment would tell nobody which of them is the later one.
+        await asyncio.sleep(0.01)
+        if page is None or not page.can_act() or page.client.user_id is None:
+            return
+        user_id = page.client.user_id
+        value = f"{user_id}/{page.name}/{world.number()}"
+        try:
+            done = await dice.choice(WORDS)(page, value, dice)
+        except AtihaError as error:
+            world.note("%s: the service refuses %s: %s", page.name, value, error)
+        else:
+            if done is not None:
+                await accepted(world, page, done, user_id, dice)
+
+
+def configs_of(page: Page) -> tuple[SyncConfig, SyncConfig]:
+    """That of a declared collection, and one under a key of the app's own."""
+    user_id = page.client.user_id
+    endpoint = f"/api/users/{user_id}/ratings"
+    return (
+        SyncConfig(cache_key=f"ratings_{user_id}", api_endpoint=endpoint),
+        SyncConfig(cache_key=f"{user_id}-mine", api_endpoint=endpoint, sync_interval=20),
+    )
+
+
+def _operation(page: Page, value: str, dice: Random) -> SyncOperation:
+    endpoint = configs_of(page)[0].api_endpoint
+    data = {"contentId": f"k{dice.randint(0, 2)}", "rating": 1, "review": value}
+    return page.client.service.create_operation(dice.choice(KINDS), endpoint, data)
+
+
+async def _queues(page: Page, value: str, dice: Random) -> Write | None:
+    return await page.finish(page.client.service.add_to_queue(_operation(page, value, dice)))
+
+
+async def _saves_view(page: Page, value: str, dice: Random) -> Write | None:
+    operation = _operation(page, value, dice)
+    saving = page.client.service.save(configs_of(page)[0], [operation.data], operation)
+    return await page.finish(saving)
+
+
+async def _saves_own(page: Page, value: str, dice: Random) -> Write | None:
+    operation = _operation(page, value, dice) if dice.random() < 0.7 else None
+    saving = page.client.service.save(configs_of(page)[1], {"of": value}, operation)
+    return await page.finish(saving)
+
+
+async def _repeats(page: Page, value: str, dice: Random) -> None:
+    config = dice.choice(configs_of(page))
+    for _ in range(2):
+        # The page's own doing: it ends, and stands still, with it.
+        page.context.run(page.client.service.start_periodic_sync, config)
+    await asyncio.sleep(dice.choice([1, 50]))
+    if not page.usable:
+        return
+    if dice.random() < 0.8:
+        page.client.service.stop_periodic_sync(config)
+    else:
+        await page.leave()
+
+
+async def _loads(page: Page, value: str, dice: Random) -> None:
+    """What is loaded is what is shown, or what some server said, now or earlier."""
+    device, user_id = page.device, page.client.user_id
+    ratings, other = configs_of(page)
+    reachable, device.reachable = device.reachable, device.reachable and dice.random() < 0.7
+    try:
+        rows = await page.finish(page.client.service.load(ratings))
+        if rows is not None and page.can_act() and page.client.user_id == user_id:
+            told = {row["contentId"] for row in rows}
+            shown = {key for name, key in view_of(page) if name == "ratings"}
+            require(told == shown, 5, "%s loads %s and shows %s", page.name, told, shown)
+        found = await page.finish(page.client.service.load(other))
+    finally:
+        device.reachable = reachable
+    require(found is None or isinstance(found, list | dict), 10, "%s loads %s", page.name, found)
+
+
+Word = Callable[[Page, str, Random], Awaitable[Write | None]]
+WORDS: list[Word] = [_queues, _saves_view, _saves_own, _repeats, _loads, _loads]
+"""What the seed's own words can say."""
+
+
+async def as_nobody(world: World, device: Device, dice: Random) -> None:
+    """Somebody's app goes on after its user has signed out: nothing is taken in."""
     page = await signed_page(world, device, dice)
     if page is None or page.client.user_id is None:
         return
-    user_id, service = page.client.user_id, page.client.service
-    endpoint = f"/api/users/{user_id}/ratings"
-    ratings = SyncConfig(cache_key=f"ratings_{user_id}", api_endpoint=endpoint)
-    other = SyncConfig(cache_key=f"{user_id}-mine", api_endpoint=endpoint, sync_interval=20)
-    value = f"{user_id}/{page.name}/{world.number()}"
-    kind: OperationType = dice.choice(KINDS)
-    data = {"contentId": f"k{dice.randint(0, 2)}", "rating": 1, "review": value}
-    operation = service.create_operation(kind, endpoint, data)
-    try:
-        match dice.randint(0, 4):
-            case 0:
-                done = await page.finish(service.add_to_queue(operation))
-            case 1:
-                done = await page.finish(service.save(ratings, [data], operation))
-            case 2:
-                done = await page.finish(service.save(other, {"of": value}, operation))
-            case 3:
-                service.start_periodic_sync(other)
-                await asyncio.sleep(dice.choice([1, 50]))
-                if page.usable:
-                    service.stop_periodic_sync(other)
-                return
-            case _:
-                await check_loaded(page, ratings, other)
-                return
-    except AtihaError as error:
-        world.note("%s: the service refuses %s: %s", page.name, value, error)
+    ratings, other = configs_of(page)
+    service, operation = page.client.service, _operation(page, "nobody's", dice)
+    await log_out(world, page, "keep")
+    if not page.usable or page.client.user_id is not None or device.spec.guest:
         return
-    if done is not None:
-        await accepted(world, page, done, user_id, dice)
-
-
-async def check_loaded(page: Page, ratings: SyncConfig, other: SyncConfig) -> None:
-    """What is loaded is what is shown, or what some server said."""
-    user_id = page.client.user_id
-    rows = await page.finish(page.client.service.load(ratings))
-    if rows is not None and page.can_act() and page.client.user_id == user_id:
-        told = {row["contentId"] for row in rows}
-        shown = {key for name, key in view_of(page) if name == "ratings"}
-        require(told == shown, 5, "%s loads %s and shows %s", page.name, told, shown)
-    found = await page.finish(page.client.service.load(other))
-    require(found is None or isinstance(found, list | dict), 10, "%s loads %s", page.name, found)
+    words: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+        lambda: service.add_to_queue(operation),
+        lambda: service.save(other, {"of": "nobody"}, operation),
+        service.process_sync_queue,
+    ]
+    for word in words:
+        with suppress(NotSignedInError, StorageError):
+            told = await page.finish(word())
+            in_again = page.client.user_id is not None
+            require(told is None or in_again, 7, "%s takes in a word of nobody's", page.name)
+    for config in (ratings, other):
+        with suppress(AtihaError):
+            await page.finish(service.load(config))
 
 
 WEAR: dict[str, tuple[Action, float]] = {
     "spoil": (spoil, 4),
     "leave_behind": (leave_behind, 2),
     "look_closely": (look_closely, 2.5),
-    "use_service": (use_service, 3),
+    "use_service": (use_service, 4),
+    "as_nobody": (as_nobody, 2.5),
 }
 """What may happen in the long run, and how often."""
