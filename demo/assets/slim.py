@@ -2,10 +2,10 @@
 
 What a page cannot use is left out: the server, the test helpers, the backends of CPython, the
 extension for JupyterLab and the README. Comments and docstrings are blanked, so that tracebacks
-name the lines they always do; so are imports that only type checkers see, and lines of JavaScript
-that are a comment. The files are stored
-uncompressed: compressed together, as a server does when it sends them, they take a quarter less
-than each by itself.
+name the lines they always do; so are imports that only type checkers see, what functions say of
+their types, and lines of JavaScript that are a comment. The files are stored uncompressed:
+compressed together, as a server does when it sends them, they take a quarter less than each by
+itself.
 """
 
 import ast
@@ -90,7 +90,7 @@ def blanked_script(source: bytes) -> bytes:
 def blanked(source: bytes) -> bytes:
     """Python without comments, with an empty text for each docstring, on the same lines.
 
-    Nor has it what is there ``if TYPE_CHECKING``.
+    Nor has it what is there ``if TYPE_CHECKING``, or the types of parameters and results.
     """
     lines = source.decode().split("\n")
     spans = [*_comments(source), *_unused(source)]
@@ -116,10 +116,25 @@ def _unused(source: bytes) -> Iterator[_Span]:
     lines = source.split(b"\n")
     for node in ast.walk(ast.parse(source)):
         match node:
+            case ast.arg(annotation=ast.expr() as kind):
+                yield from _types(lines, b":", kind)
+            case ast.FunctionDef(returns=ast.expr() as kind):
+                yield from _types(lines, b"->", kind)
+            case ast.AsyncFunctionDef(returns=ast.expr() as kind):
+                yield from _types(lines, b"->", kind)
             case ast.Expr(ast.Constant(str())):
                 yield _span(lines, node, node, '""')
             case ast.If(ast.Name("TYPE_CHECKING"), [first, *_] as body, []):
                 yield _span(lines, first, body[-1], "pass")
+
+
+def _types(lines: list[bytes], mark: bytes, kind: ast.expr) -> Iterator[_Span]:
+    """A type with the mark before it; one in parentheses stays."""
+    line, last = kind.lineno - 1, (kind.end_lineno or kind.lineno) - 1
+    before, found, between = lines[line][: kind.col_offset].rpartition(mark)
+    if found and not between.strip():
+        start = len(before.rstrip().decode())
+        yield line, start, last, len(lines[last][: kind.end_col_offset].decode()), ""
 
 
 def _span(lines: list[bytes], first: ast.stmt, last: ast.stmt, instead: str) -> _Span:

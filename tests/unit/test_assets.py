@@ -199,20 +199,44 @@ def test_blanked_python_has_every_statement_on_its_line() -> None:
 
 
 def code_of(source: bytes) -> list[str]:
-    """Each statement but docstrings, with its place."""
-    statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
-    for statement in statements:
-        match statement:
+    """Each statement but docstrings, with its place and without types of functions."""
+    nodes = list(ast.walk(ast.parse(source)))
+    for node in nodes:
+        match node:
             case ast.Expr(ast.Constant(str()) as docstring):
                 docstring.value = ""
+            case ast.arg():
+                node.annotation = None
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                node.returns = None
+    statements = [node for node in nodes if isinstance(node, ast.stmt)]
     return [ast.dump(statement) + f"{statement.lineno}" for statement in statements]
 
 
 def test_blanked_python_keeps_marks_of_comments_and_accents_within_texts() -> None:
     source = 'a = "é # no comment"  # é\n\n\ndef f() -> str:\n    """É\n\n    é"""\n    return a\n'
     assert blanked(source.encode()).decode() == (
-        'a = "é # no comment"\n\n\ndef f() -> str:\n    ""\n\n\n    return a\n'
+        'a = "é # no comment"\n\n\ndef f():\n    ""\n\n\n    return a\n'
     )
+
+
+def test_blanked_python_has_no_types_of_parameters_and_results() -> None:
+    source = (
+        "async def f(é: dict[str, int], /, *a: int, b: str = 'é: int', **c: list[\n"
+        "    int\n]) -> int:\n"
+        "    d: int = 1\n    return lambda e: {e: d}\n\n\n"
+        "class A:\n    b: int = 1\n\n    def c(self) -> 'A': ...\n"
+    )
+    assert blanked(source.encode()).decode() == (
+        "async def f(é, /, *a, b = 'é: int', **c):\n\n\n"
+        "    d: int = 1\n    return lambda e: {e: d}\n\n\n"
+        "class A:\n    b: int = 1\n\n    def c(self): ...\n"
+    )
+
+
+def test_blanked_python_leaves_types_in_parentheses() -> None:
+    source = "def f(a: (int)) -> (\n    int\n):\n    return a\n"
+    assert blanked(source.encode()).decode() == source
 
 
 def test_blanked_python_has_nothing_that_only_type_checkers_see() -> None:
