@@ -18,6 +18,7 @@ from atiha_web.server import EmbeddedPostgres
 from atiha_web.sync import hlc
 from demo.assets import build
 from tests.benchmarks.bundle import peers
+from tests.benchmarks.figures import each
 from tests.browser.devices import Devices
 from tests.server.fixtures import PASSWORD, Account
 
@@ -25,6 +26,9 @@ ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
 """Where Chromium sends what is not for this machine: nothing listens there."""
 BATCH = 500
+SLICE, SLICES = 25, 20
+PUT_MS = 0.49
+"""A put of Dexie on the machine that the aims in ms were set on: beside it they hold anywhere."""
 
 _numbers = itertools.count(1)
 
@@ -135,6 +139,13 @@ async def call_worker(page: Page, name: str, *values: Any) -> Any:
     return await page.evaluate(
         "([name, values]) => benchmark.callWorker(name, values)", [name, list(values)]
     )
+
+
+async def put_of_dexie(page: Page) -> float:
+    """What one put of Dexie takes there, in ms: how fast this machine is with a page's storage."""
+    slices = [await peer(page, "dexie", SLICE) for _ in range(SLICES + 1)]
+    # The first one opens the database.
+    return each(slices[1:], SLICE)
 
 
 async def peer(page: Page, name: str, *values: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.figures import Figure, middle
-from tests.benchmarks.lab import Lab, call, call_worker
+from tests.benchmarks.lab import PUT_MS, Lab, call, call_worker, put_of_dexie
 
 NUMBER = 300
 WARM_UP = 100
@@ -16,23 +16,32 @@ async def measure(lab: Lab) -> list[Figure]:
     """Both places."""
     page = await lab.python()
     await page.evaluate("benchmark.prepareWorker()")
+    put = await put_of_dexie(page)
     return [
-        await _beside_awaited(lab, "on a page", lambda *asked: call(page, *asked)),
-        await _beside_awaited(lab, "in a worker", lambda *asked: call_worker(page, *asked)),
+        *await _beside_others(lab, "on a page", lambda *asked: call(page, *asked), put),
+        *await _beside_others(lab, "in a worker", lambda *asked: call_worker(page, *asked), put),
     ]
 
 
-async def _beside_awaited(lab: Lab, where: str, times: Times) -> Figure:
+async def _beside_others(lab: Lab, where: str, times: Times, put: float) -> list[Figure]:
     account = await lab.account()
     await times("open_client", account.id, account.token)
     await times("write_each", WARM_UP)
     awaited = middle(await times("write_each", NUMBER))
     await times("write_blocking", WARM_UP, account.id, account.token)
     blocking = middle(await times("write_blocking", NUMBER, account.id, account.token))
-    return Figure(
-        f"{where}: blocking local write, median",
-        blocking,
-        MOST_MS,
-        "ms",
-        details=f"awaited {awaited:.2f} ms",
-    )
+    return [
+        Figure(
+            f"{where}: blocking local write ÷ a page's Dexie `put`",
+            blocking / put,
+            MOST_MS / PUT_MS,
+            details=f"ours {blocking:.2f} ms; Dexie {put:.2f} ms",
+        ),
+        Figure(
+            f"{where}: blocking local write, median",
+            blocking,
+            MOST_MS,
+            "ms",
+            details=f"awaited {awaited:.2f} ms",
+        ),
+    ]

@@ -1,7 +1,7 @@
 """Python in a worker, with the page's localStorage: a read, a write, and connecting."""
 
 from tests.benchmarks.figures import Figure, middle
-from tests.benchmarks.lab import Lab, call_worker
+from tests.benchmarks.lab import PUT_MS, Lab, call_worker, put_of_dexie
 
 NUMBER = 300
 WARM_UP = 100
@@ -30,8 +30,15 @@ async def measure(lab: Lab) -> list[Figure]:
     read = middle(await call_worker(page, "read_each", NUMBER))
     bare = middle(await call_worker(page, "echo", NUMBER))
     told = f"a message there and back {bare:.2f} ms"
+    put = await put_of_dexie(page)
     records = FIRST + WARM_UP + NUMBER
     return [
+        Figure(
+            "in a worker: durable local write ÷ a page's Dexie `put`",
+            write / put,
+            MOST_WRITE_MS / PUT_MS,
+            details=f"ours {write:.2f} ms; Dexie {put:.2f} ms",
+        ),
         Figure("worker: awaited read, median", read, MOST_READ_MS, "ms", details=told),
         Figure(
             "in a worker: durable local write, median",
