@@ -92,7 +92,7 @@ class ProfileFields(AtihaModel):
     subtitles: Annotated[str, Field(max_length=35)] | None = None
     autoplay: bool | None = None
     maturity_limit: Annotated[StrictInt, Field(ge=0, le=21)] | None = None
-    preferences: dict[str, Any] = Field(default_factory=dict)
+    preferences: dict[str, Any] = {}
 
 
 class UserProfile(ProfileFields, Record):
@@ -102,10 +102,10 @@ class UserProfile(ProfileFields, Record):
 class LocalProfile(UserProfile):
     """A profile with what the user keeps, newest first, as this device knows it."""
 
-    watch_history: list[WatchHistoryEntry] = Field(default_factory=list)
-    watchlist: list[WatchlistEntry] = Field(default_factory=list)
-    favorites: list[Favorite] = Field(default_factory=list)
-    ratings: list[Rating] = Field(default_factory=list)
+    watch_history: list[WatchHistoryEntry] = []
+    watchlist: list[WatchlistEntry] = []
+    favorites: list[Favorite] = []
+    ratings: list[Rating] = []
 
 
 RECORDS = (WatchHistoryEntry, WatchlistEntry, Favorite, Rating, UserProfile)

@@ -161,10 +161,13 @@ class Session:
         if signed_in is None:
             return await self._forget()
         local = signed_in.engine.local
+        # A cycle that goes on meanwhile shows nothing again.
+        local.hidden = True
         await local.remove_views()
         try:
             await self._forget()
         except StorageError:
+            local.hidden = False
             async with local.mutex:
                 await local.render(local.registry, anew=True)
             raise

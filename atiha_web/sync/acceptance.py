@@ -22,7 +22,7 @@ class Made:
 
 
 class Acceptance:
-    """One operation on its way into a replica whose ``mutex`` is held."""
+    """One operation on its way into a replica whose ``mutex`` is held, at least its short part."""
 
     def __init__(self, local: LocalReplica, operation: Operation) -> None:
         self._local = local
@@ -32,11 +32,13 @@ class Acceptance:
         """The operation with what it takes the place of."""
 
     async def run(self) -> None:
-        """See ``LocalReplica.accept``."""
+        """Make room for it; the whole ``mutex`` is held.
+
+        Raises:
+            StorageFullError: no room, even without cached data; nothing was changed.
+        """
         local = self._local
-        if await self._at_once():
-            local.storage_full = False
-            local.changes.notify()
+        if await self.at_once():
             return
         try:
             operation = await self._append()
@@ -49,7 +51,7 @@ class Acceptance:
         self._believe(operation)
         await local.render([operation.collection])
 
-    async def _at_once(self) -> bool:
+    async def at_once(self) -> bool:
         """Store it and the views that show it in one call, which in a worker is one message.
 
         To be rendered it is believed before it is stored, and nobody sends it until it is. Where
@@ -63,16 +65,30 @@ class Acceptance:
         local.unstored = frozenset([operation.id])
         self._believe(operation)
         try:
-            with suppress(StorageFullError):
-                views = local.stored_views.changes([operation.collection])
-                await local.store.append_shown(operation, self._covered, views)
-                stored = True
+            stored = await self._append_shown()
         finally:
             local.unstored = frozenset()
             if not stored:
                 self._disbelieve(operation)
                 local.made |= made
+        if stored:
+            local.storage_full = False
+            local.changes.notify()
         return stored
+
+    async def _append_shown(self) -> bool:
+        local, operation = self._local, self._whole
+        # Who has signed out in another tab is not shown any more.
+        views = {} if local.hidden else local.stored_views.changes([operation.collection])
+        try:
+            await local.store.append_shown(operation, self._covered, views)
+        except StorageFullError:
+            if await local.store.read_operation(operation.id) is None:
+                return False
+            # Views come last: only they found no room.
+            local.stored_views.forget_written()
+            await local.render([operation.collection])
+        return True
 
     async def _append(self) -> Operation:
         """Make room for it with what it takes the place of; where that is short, for it alone."""

@@ -73,7 +73,8 @@ class Agreement:
         rows = {each: row for each, row in theirs.rows.items() if each.collection in readable}
         if theirs.epoch == mine.epoch:
             theirs.rows = rows
-            self._memory.refresh(mine.put_newer(theirs))
+            in_order = self._memory.resolution.in_order
+            self._memory.refresh(mine.put_ahead(theirs) if in_order else mine.put_newer(theirs))
         elif theirs.epoch is not None:
             # The server was restored meanwhile: our rows have other numbers.
             self._local.incoming = Base(theirs.epoch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -28,7 +27,7 @@ from atiha_web.sync.pages import (
 )
 from atiha_web.sync.replica import Base, Row
 from atiha_web.sync.room import Room
-from atiha_web.sync.turns import in_turns
+from atiha_web.sync.turns import Pause, in_turns, pause
 
 logger = logging.getLogger("atiha_web")
 
@@ -59,11 +58,21 @@ class _OvertakenError(Exception):
 
 
 class BaseStore:
-    """The base of one user over a ``Storage``; ``room`` tells whether anything may be written."""
+    """The base of one user over a ``Storage``; ``room`` tells whether anything may be written.
+
+    It takes a ``pause`` between the parts of long work.
+    """
 
     def __init__(
-        self, storage: Storage, names: Names, writer: str, schemas: Mapping[str, int], room: Room
+        self,
+        storage: Storage,
+        names: Names,
+        writer: str,
+        schemas: Mapping[str, int],
+        room: Room,
+        pause: Pause = pause,
     ) -> None:
+        self._pause = pause
         self._storage = storage
         self._names = names
         self._writer = writer
@@ -72,6 +81,8 @@ class BaseStore:
         self._table = PageTable()
         self._page_numbers = count(1)
         self._manifest_text: str | None = None
+        self._is_known = True
+        """Whether the table tells what storage holds, once it is told what has changed."""
         self._stray: set[str] = set()
         self._since = ""
         self.partial = False
@@ -124,6 +135,19 @@ class BaseStore:
             return None if never_stored else "cleared"
         return "given up" if erased_last(stored) not in ("", self._since) else None
 
+    @property
+    def was_stored(self) -> bool:
+        """Whether storage held a base of this user, or word that it was given up."""
+        return self._manifest_text is not None
+
+    async def is_own(self) -> bool:
+        """Whether what storage holds of base is what this tab stored last."""
+        [stored] = await self._storage.read([self._names.manifest])
+        manifest = decode_manifest(stored)
+        if manifest is None or stored != self._manifest_text:
+            return False
+        return any(name.startswith(f"{self._writer}.") for name in manifest.pages)
+
     async def was_cleared(self) -> bool:
         """Whether somebody cleared storage under us."""
         return await self.loss() == "cleared"
@@ -168,7 +192,7 @@ class BaseStore:
         base.digest = manifest.digest
         # In each turn apart it would look for garbage in all that the turn has made.
         with no_collection():
-            async for names in in_turns(manifest.pages, PAGES_READ_PER_TURN):
+            async for names in in_turns(manifest.pages, PAGES_READ_PER_TURN, self._pause):
                 texts = await self._storage.read([self._names.pages + name for name in names])
                 for name, text in zip(names, texts, strict=True):
                     page = _page_rows(text, manifest.pages[name])
@@ -179,7 +203,7 @@ class BaseStore:
                         base.newest = max(base.newest, *map(_VERSION, rows))
                         self._table.loaded(name, manifest.pages[name], records)
             # What looks for garbage next takes as long as some pages did.
-            await asyncio.sleep(0)
+            await self._pause()
         return whole
 
     # -- writing ---------------------------------------------------------------------------
@@ -194,11 +218,21 @@ class BaseStore:
             await self._save(base, changed)
         except _OvertakenError:
             await self.save(base, changed)
+        except BaseException:
+            self.mistrust()
+            raise
+
+    def mistrust(self) -> None:
+        """Storage lacks rows that nobody named, or pages that the table does: write all of it."""
+        self._is_known = False
 
     async def _save(self, base: Base, changed: Collection[RecordKey]) -> None:
         if self._room.is_short:
             self._table.touch(changed)
-            self.partial |= not self._table.clean
+            self.partial |= not (self._is_known and self._table.clean)
+            return
+        if not self._is_known:
+            await self._replace(base)
             return
         [stored] = await self._storage.read([self._names.manifest])
         if self._was_erased(stored):
@@ -219,6 +253,9 @@ class BaseStore:
             await self._replace(base)
         except _OvertakenError:
             await self.replace(base)
+        except BaseException:
+            self.mistrust()
+            raise
 
     async def _replace(self, base: Base) -> None:
         if self._room.is_short:
@@ -245,17 +282,23 @@ class BaseStore:
         await self.replace(base)
         return not self._room.is_short
 
-    async def sweep(self) -> None:
+    async def sweep(self) -> bool:
         """Remove pages no manifest names: what a crash left.
 
         Only those that were there the last time too: another tab may be about to name a new one.
+        Tells whether pages are gone that the manifest names: tabs that write at the same time,
+        where there is no lock, may each remove what the other one still names.
         """
         [text] = await self._storage.read([self._names.manifest])
         manifest = decode_manifest(text)
         named = {self._names.pages + name for name in (manifest.pages if manifest else ())}
-        stray = set(await self._storage.keys(self._names.pages)) - named
+        stored = set(await self._storage.keys(self._names.pages))
+        stray = stored - named
         await self._remove(sorted(stray & self._stray))
         self._stray = stray
+        ours = manifest is not None and manifest.schemas == self._schemas and not manifest.partial
+        lacks = ours and not named <= stored
+        return lacks and [text] == await self._storage.read([self._names.manifest])
 
     def _was_erased(self, stored: str | None) -> bool:
         return is_erased(stored) and erased_last(stored) != self._since
@@ -269,12 +312,13 @@ class BaseStore:
         self._table = PageTable()
         self._table.touch(base.rows)
         await self._write(base, stored, replaced)
+        self._is_known = True
 
     async def _write(self, base: Base, stored: str | None, replaced: Collection[str]) -> None:
         """Write what the table says; pages that are ``replaced`` go at the latest after that."""
         outdated, moving = self._table.take_apart()
         if moving:
-            await asyncio.sleep(0)
+            await self._pause()
         pages = await self._render(moving, base)
         checksums, since = self._table.checksums, self._since
         manifest = Manifest(
@@ -292,7 +336,7 @@ class BaseStore:
     async def _render(self, moving: list[RecordKey], base: Base) -> dict[str, str]:
         """New pages for these records, by storage key."""
         pages: dict[str, str] = {}
-        async for [(records, text)] in in_turns(paginate(moving, base), 1):
+        async for [(records, text)] in in_turns(paginate(moving, base), 1, self._pause):
             name = f"{self._writer}.{next(self._page_numbers)}"
             pages[self._names.pages + name] = text
             self._table.placed(name, checksum(text), records)
@@ -328,7 +372,7 @@ class BaseStore:
         self, pages: Mapping[str, str], manifest: str, stored: str | None
     ) -> None:
         """Write pages and, last, the manifest that names them, if it is still the one of before."""
-        async for some in in_turns(pages.items(), PAGES_WRITTEN_PER_TURN):
+        async for some in in_turns(pages.items(), PAGES_WRITTEN_PER_TURN, self._pause):
             await self._storage.write(dict(some))
         if [stored] != await self._storage.read([self._names.manifest]):
             # Nothing names them: of what was given up meanwhile nothing may stay.

@@ -150,13 +150,11 @@ class Engine:
         declared = local.registry[collection]
         if declared.single and key != local.user_id:
             raise InvalidDataError(f"the key of {collection} is the user's own id")
-        async with local.mutex:
-            local.check_open()
-            operation = state_record(
-                declared, local.memory, self._next_id(), key, data, tick=local.clock.tick, kind=kind
-            )
-            await local.accept(operation)
-            return self.done(operation, collection, key)
+        memory, tick = local.memory, local.clock.tick
+        operation = await local.accept(
+            lambda: state_record(declared, memory, self._next_id(), key, data, tick=tick, kind=kind)
+        )
+        return self.done(operation, collection, key)
 
     async def queue(self, call: Call, data: Mapping[str, Any]) -> Write:
         """Put a call of an endpoint without a declared collection into the journal.
@@ -166,12 +164,11 @@ class Engine:
             StorageFullError: no room, even without cached data; nothing was changed.
             ClosedError: the client was closed.
         """
-        local = self.local
-        async with local.mutex:
-            local.check_open()
-            operation = state_call(local.memory, self._next_id(), call, data, tick=local.clock.tick)
-            await local.accept(operation)
-            return Write(operation, lambda: None, self)
+        memory, tick = self.local.memory, self.local.clock.tick
+        operation = await self.local.accept(
+            lambda: state_call(memory, self._next_id(), call, data, tick=tick)
+        )
+        return Write(operation, lambda: None, self)
 
     def done(self, operation: Operation | None, collection: str, key: str) -> Write:
         """The result of a write to a record, which is as it should be now."""

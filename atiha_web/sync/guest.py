@@ -110,11 +110,22 @@ class GuestAdoption:
         store = self._store(names)
         known = await self._known(store)
         for operation in operations:
-            places = [names.journal + operation.id, names.quarantine + operation.id]
-            if not any(await self._storage.read(places)):
+            if not await self._is_there(names, operation.id):
                 restated = self._completed(self._restated(operation, heir), known)
                 await store.append(restated)
                 known.add(restated)
+
+    async def _is_there(self, names: Names, operation_id: str) -> bool:
+        """Whether the heir has an operation; it is written once more, where that is so.
+
+        Who began this may have died before a mirror had it, too.
+        """
+        places = [names.journal + operation_id, names.quarantine + operation_id]
+        texts = zip(places, await self._storage.read(places), strict=True)
+        held = {place: text for place, text in texts if text is not None}
+        if held:
+            await self._storage.write(held)
+        return bool(held)
 
     async def _known(self, store: LocalStore) -> Replica:
         """What this device knows of the heir, where operations depend on it."""

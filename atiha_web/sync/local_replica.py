@@ -1,13 +1,14 @@
 """One user's replica made durable: memory, journal, base and stored views, moved together.
 
-Whoever changes it holds ``mutex``. Each step is stored before it is believed.
+Whoever changes it holds ``mutex``, a new operation only its short part: base is read, taken in and
+stored in turns, between which new operations come in. Each step is stored before it is believed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,10 +26,11 @@ from atiha_web.sync.hub import Feed, Hub
 from atiha_web.sync.last_sync import LastSync
 from atiha_web.sync.local_store import LocalStore, Opened
 from atiha_web.sync.names import GUEST, Names
-from atiha_web.sync.operation import Operation
+from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.replica import Base, Quarantined, Replica
 from atiha_web.sync.resolution import MERGED, Resolution
 from atiha_web.sync.stored_views import StoredViews
+from atiha_web.sync.turns import PausingLock
 from atiha_web.sync.view_store import write_views
 
 logger = logging.getLogger("atiha_web")
@@ -52,14 +54,15 @@ class LocalReplica:
         self.names = Names(user_id)
         self.clock = CorrectedClock(backend.now_ms, backend.random_hex(hlc.WRITER_DIGITS))
         self.memory = Replica(registry, resolution)
+        self.mutex = PausingLock()
         self.store = LocalStore(
             backend.storage,
             self.names,
             self.clock.writer,
             registry.schemas,
             mark_time=backend.now_ms if backend.is_mirrored else None,
+            pause=self.mutex.pause,
         )
-        self.mutex = asyncio.Lock()
         self.changes: Hub[None] = Hub(lambda: None)
         self.incoming: Base | None = None
         """A base being pulled anew, beside the one that is shown until it is complete."""
@@ -80,7 +83,10 @@ class LocalReplica:
         self.session: str | None = None
         """What storage said of who is signed in, where it named this user."""
         self.stored_views = StoredViews(self.memory, self.names)
+        self.hidden = False
+        """Whether the user has signed out, in another tab: nothing of theirs is to be read."""
         self._times = LastSync(backend.storage)
+        self._accepting = asyncio.Lock()
         self._closed = False
 
     async def open(self) -> None:
@@ -167,13 +173,27 @@ class LocalReplica:
 
     # -- operations ------------------------------------------------------------------------
 
-    async def accept(self, operation: Operation) -> None:
-        """Make a new operation durable, then visible; those it covers leave the journal.
+    async def accept(self, state: Callable[[], Operation]) -> Operation:
+        """Make the new operation that ``state`` builds durable, then visible.
+
+        Those it covers leave the journal. Only to make room for it, it waits for what goes on here,
+        and what is stated after it waits, too: it is to be the later one.
 
         Raises:
+            ClosedError: the client was closed.
             StorageFullError: no room, even without cached data; nothing was changed.
         """
-        await Acceptance(self, operation).run()
+        async with self._accepting:
+            async with self.mutex.short:
+                self.check_open()
+                operation = state()
+                if await Acceptance(self, operation).at_once():
+                    return operation
+            async with self.mutex:
+                self.check_open()
+                operation = state()
+                await Acceptance(self, operation).run()
+                return operation
 
     async def restate(self, operation: Operation) -> None:
         """Store a pending operation with another timestamp, under its own id."""
@@ -294,6 +314,15 @@ class LocalReplica:
 
     # -- base ------------------------------------------------------------------------------
 
+    async def store_base(self, changed: Collection[RecordKey]) -> None:
+        """Store base, of which these rows changed; what else storage lost goes there before."""
+        try:
+            await self.heal()
+        except BaseException:
+            self.store.base.mistrust()
+            raise
+        await self.store.base.save(self.memory.base, changed)
+
     async def swap_in(self, base: Base) -> None:
         """Store a complete base, show it, and only then drop the old one."""
         self.incoming = None
@@ -330,11 +359,16 @@ class LocalReplica:
         """
         if await self.store.base.was_given_up():
             return
+        was_own = await self.store.base.is_own()
         await self.reload_base()
         logger.warning("local storage was cleared; what is pending is written again")
         memory = self.memory
         await self.store.restore(
-            memory.base, memory.pending.values(), memory.quarantine.values(), self.session
+            memory.base,
+            memory.pending.values(),
+            memory.quarantine.values(),
+            self.session,
+            was_own=was_own,
         )
         self.store.room.measure_again()
         await self.write_back()
@@ -342,12 +376,16 @@ class LocalReplica:
     async def heal(self) -> None:
         """Write everything again where storage was cleared unheard, before base goes there.
 
-        A base alone would say that what the journal lacks was acknowledged.
+        A base alone would say that what the journal lacks was acknowledged, and nothing would say
+        that what was refused is missing.
         """
-        pending = self.memory.pending.keys()
-        if not pending or not await self.store.base.was_cleared():
+        base, pending = self.store.base, self.memory.pending.keys()
+        # Before the first base nothing tells a clear from what another tab dropped.
+        refused = self.memory.quarantine.keys() if base.was_stored else set()
+        if not (pending or refused) or not await base.was_cleared():
             return
-        if not pending <= set(await self.store.journal_ids()):
+        lost = pending - set(await self.store.journal_ids())
+        if lost or refused - set(await self.store.refused_ids()):
             await self.restore()
 
     async def erase(self) -> None:
@@ -364,7 +402,7 @@ class LocalReplica:
             return
         if anew:
             self.stored_views.forget_written()
-        if not self.store.room.is_short:
+        if not (self.store.room.is_short or self.hidden):
             await write_views(self.backend.storage, self.stored_views.changes(collections))
         self.changes.notify()
 

@@ -22,7 +22,7 @@ from atiha_web.sync.operation import Operation
 from atiha_web.sync.pages import erased
 from atiha_web.sync.replica import Base, Quarantined
 from atiha_web.sync.room import Room
-from atiha_web.sync.turns import in_turns
+from atiha_web.sync.turns import Pause, in_turns, pause
 
 logger = logging.getLogger("atiha_web")
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class LocalStore:
     """Journal, quarantine and base of one user over a ``Storage``.
 
     ``mark_time`` (ms since 1970) is given where storage has a mirror, from which something may come
-    back: what a person gives up is marked there.
+    back: what a person gives up is marked there. Long work on base takes a ``pause`` now and then.
     """
 
     def __init__(
@@ -53,13 +53,14 @@ class LocalStore:
         writer: str,
         schemas: Mapping[str, int],
         mark_time: Callable[[], int] | None = None,
+        pause: Pause = pause,
     ) -> None:
         self._mark_time = mark_time
         self._storage = storage
         self._names = names
         self._writer = writer
         self.room = Room(storage, names, schemas)
-        self.base = BaseStore(storage, names, writer, schemas, self.room)
+        self.base = BaseStore(storage, names, writer, schemas, self.room, pause)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -88,6 +89,11 @@ class LocalStore:
     async def journal_ids(self) -> list[str]:
         """The ids of the operations the journal holds now."""
         prefix = self._names.journal
+        return [key.removeprefix(prefix) for key in await self._storage.keys(prefix)]
+
+    async def refused_ids(self) -> list[str]:
+        """The ids of the operations in quarantine now."""
+        prefix = self._names.quarantine
         return [key.removeprefix(prefix) for key in await self._storage.keys(prefix)]
 
     async def read_operation(self, operation_id: str) -> Operation | None:
@@ -174,10 +180,13 @@ class LocalStore:
         pending: Iterable[Operation],
         quarantine: Iterable[Quarantined],
         session: str | None,
+        *,
+        was_own: bool = False,
     ) -> None:
         """Write everything again after somebody cleared storage under us; base goes last.
 
-        ``session`` is what stood there of who is signed in.
+        ``session`` is what stood there of who is signed in; ``was_own`` says that this tab has
+        stored base since, before it heard of the clear.
         """
         journal = {self._names.journal + item.id: encode_operation(item) for item in pending}
         refused = {
@@ -186,7 +195,7 @@ class LocalStore:
         }
         told = await self._storage.read([self._names.manifest, *SESSION_KEYS])
         # Where another tab did all this before, whoever is not signed in has signed out since.
-        is_first = all(text is None for text in told)
+        is_first = all(text is None for text in told[was_own:])
         signed_in = {} if session is None or not is_first else {SESSION_KEY: session}
         await self._write_making_room({**journal, **refused, **signed_in})
         await self.base.replace(base)
@@ -238,11 +247,14 @@ class LocalStore:
         if self._mark_time is None:
             await self._remove(changes)
             return
-        # The removals first: they make room.
         now = str(self._mark_time())
-        await self._storage.write(
-            {**changes, **{self._names.forgotten(name): now for name in marked}}
-        )
+        marks = {self._names.forgotten(name): now for name in marked}
+        try:
+            # Marks first: who dies over this leaves nothing unmarked for the next start to find.
+            await self._storage.write({**marks, **changes})
+        except StorageFullError:
+            # What goes makes room.
+            await self._storage.write({**changes, **marks})
         with suppress(SaveError):
             await self._storage.flush("disk")
 

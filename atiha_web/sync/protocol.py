@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +22,11 @@ Status = Literal["applied", "superseded", "rejected", "clock"]
 
 
 class WireModel(BaseModel):
-    """camelCase on the wire, snake_case in Python; unknown members are ignored."""
+    """camelCase on the wire, snake_case in Python; unknown members are ignored.
+
+    Members that may be left out have a default, of which pydantic gives each instance its own copy:
+    to learn how a factory like ``list`` is called takes it 5 ms, and a browser 40.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True
@@ -39,22 +42,13 @@ class FlatModel(WireModel):
 
     def to_json(self) -> bytes:
         """The same, without the serializer that a browser takes 40 ms to get ready."""
+        fields = type(self).model_fields.items()
         members = {
-            alias: value
-            for name, alias, default in self._members()
-            if (value := getattr(self, name)) != default
+            field.alias: value
+            for name, field in fields
+            if (value := getattr(self, name)) != field.default
         }
         return dump_json(members).encode()
-
-    @classmethod
-    @cache
-    def _members(cls) -> list[tuple[str, str | None, Any]]:
-        """The name, alias and default of each; to ask pydantic takes longer than all the rest."""
-        fields = cls.model_fields.items()
-        return [
-            (name, field.alias, field.get_default(call_default_factory=True))
-            for name, field in fields
-        ]
 
 
 class WireOperation(FlatModel):
@@ -75,7 +69,7 @@ class SyncRequest(FlatModel):
     protocol: int
     epoch: str | None = None
     cursor: int = Field(ge=0)
-    operations: list[Any] = Field(default_factory=list)
+    operations: list[Any] = []
     limit: int = Field(default=500, ge=1, le=1000)
 
 
@@ -125,14 +119,14 @@ class SyncReply(WireModel):
     reset: bool = False
     digest: str | None = None
     poll_after: float | None = None
-    results: list[Result] = Field(default_factory=list)
-    changes: list[Change] = Field(default_factory=list)
+    results: list[Result] = []
+    changes: list[Change] = []
 
 
 class UnreadReply(SyncReply):
     """A reply whose changes are still what JSON says they are, to be read a few at a time."""
 
-    changes: list[Any] = Field(default_factory=list)
+    changes: list[Any] = []
 
 
 WIRE_MODELS = (WireOperation, SyncRequest, RecordState, Result, Change, UnreadReply)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,9 @@ from atiha_web.sync.results import Verdicts, read_results, restamp, shift_back
 from atiha_web.sync.turns import CHANGES_PER_TURN, in_turns, to_the_end
 
 _CONFLICTS_KEPT = 50
+
+OUTLIVED = "outlived"
+"""The epoch, no server's, of a base that is shown until it has been pulled anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,11 @@ class Reconciler:
             local.check_open()
             # The journal first: what another tab takes out of it meanwhile is in base by then.
             stored = set(await local.store.journal_ids())
-            await local.reload_base()
+            # And what is pending now: new operations come in while base is read.
             absent = [each for name, each in local.memory.pending.items() if name not in stored]
+            await local.reload_base()
             await local.add_unheard(stored)
+            absent = [each for each in absent if each.id in local.memory.pending]
             missing = [each.id for each in absent if not local.was_replaced(each)]
             if missing and await local.store.base.was_cleared():
                 await local.restore()
@@ -79,7 +83,9 @@ class Reconciler:
                     # What was refused left the journal, too, and must not be told to be saved.
                     await local.reload_quarantine()
                 local.forget(missing)
-            await local.store.base.sweep()
+                await local.heal()
+            if await local.store.base.sweep():
+                await local.store.base.replace(local.memory.base)
             local.store.room.measure_again()
             await local.write_back()
             await local.render(local.registry, anew=True)
@@ -89,7 +95,7 @@ class Reconciler:
     ) -> Applied:
         """Carry out one reply, wholly: base with the results is stored before the journal shrinks.
 
-        It takes several turns of the event loop, in none of which anybody else may write.
+        It takes several turns of the event loop, between which only new operations come in.
         """
         return await to_the_end(self._apply(asked, operations, reply, sent_ms))
 
@@ -97,37 +103,54 @@ class Reconciler:
         self, asked: Asked, operations: Sequence[Operation], reply: SyncReply, sent_ms: int
     ) -> Applied:
         local = self._local
+        received_ms = local.clock.local_ms()
         async with local.mutex:
             local.check_open()
             # What another tab stored meanwhile, unheard, is not to be overwritten with less.
             await local.reload_base()
-            clock_moved = local.clock.measure(reply.server_time, sent_ms, local.clock.local_ms())
             verdicts = read_results(local.registry, operations, reply)
             self._note_conflicts(verdicts)
             for problem in verdicts.problems:
                 local.note_problem(problem)
             changed = self._take_rows(verdicts, reply)
             received, complete = await self._take_changes(asked, reply, changed)
+            if changed:
+                self._outlive()
             try:
                 # What follows is as much work again: others come first.
-                await asyncio.sleep(0)
+                await local.mutex.pause()
+                if await self._was_overtaken():
+                    changed, complete = self._take_rows(verdicts, reply), None
                 await local.heal()
                 if complete is None:
                     await local.store.base.save(local.memory.base, changed)
                 else:
                     await local.swap_in(complete)
-                await asyncio.sleep(0)
+                await local.mutex.pause()
                 decided = self._unchanged_since(operations, verdicts.acknowledged)
                 await local.settle(decided, verdicts.rejected)
+            except BaseException:
+                # Of the rows that base has by now storage may lack some.
+                local.store.base.mistrust()
+                raise
             finally:
                 # Base has the rows by now, and no later change of the server would show them.
-                async for records in in_turns(sorted(changed), CHANGES_PER_TURN):
+                pause = local.mutex.pause
+                async for records in in_turns(sorted(changed), CHANGES_PER_TURN, pause):
                     local.memory.refresh(records)
-            await asyncio.sleep(0)
+            await local.mutex.pause()
             await local.write_back()
+            # As late as this: what came in between the parts above was stated by the old clock.
+            clock_moved = local.clock.measure(reply.server_time, sent_ms, received_ms)
             await self._correct_times(verdicts, reply.server_time, all_of_them=clock_moved)
             await local.render(local.registry)
         return Applied(verdicts, received)
+
+    async def _was_overtaken(self) -> bool:
+        """Whether another tab stored a base that is further while this one paused, or slept."""
+        base = self._local.memory.base
+        await self._local.reload_base()
+        return self._local.memory.base is not base
 
     async def refuse(self, entry: Quarantined) -> None:
         """Put a pending operation into quarantine."""
@@ -162,7 +185,8 @@ class Reconciler:
             return 0, None
         target = local.target
         records: list[RecordKey] = []
-        async for some in in_turns(reply.changes, CHANGES_PER_TURN):
+        pause = local.mutex.pause
+        async for some in in_turns(reply.changes, CHANGES_PER_TURN, pause):
             records += target.put_changes(some, local.registry)
         target.epoch, target.cursor = reply.epoch, reply.cursor
         shown = target is local.memory.base
@@ -178,6 +202,15 @@ class Reconciler:
             # to go on pulling for ever.
             local.incoming = Base(reply.epoch)
         return len(reply.changes), None if shown or reply.more else target
+
+    def _outlive(self) -> None:
+        """Tell other tabs, by what is stored, that base has results of another epoch by now.
+
+        Late replies to what they asked before count by numbers of that time, and would hide these.
+        """
+        local = self._local
+        if local.incoming is not None and local.incoming.epoch != local.memory.base.epoch:
+            local.memory.base.epoch = OUTLIVED
 
     def _unchanged_since(
         self, sent: Sequence[Operation], acknowledged: Container[str]

@@ -56,7 +56,8 @@ def recover(
     behind = [key for key in stored if key not in kept]
     shown = [*_views(keys, behind), *_of_who_left(keys, stored, kept)]
     return Recovery(
-        storage={**_changes(stored, kept), **dict.fromkeys(shown)},
+        # What any page can read goes first: once it is known who left, nobody looks for it again.
+        storage={**dict.fromkeys(shown), **_changes(stored, kept)},
         mirror=_changes(mirrored, kept),
     )
 

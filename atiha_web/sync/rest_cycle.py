@@ -185,8 +185,7 @@ class RestCycle(Cycle):
                 state = REPLAYED.apply(policy, row.state if row else None, operation)
                 base.put(record, Row(base.newest + 1, state))
                 changed = [record]
-            await local.heal()
-            await local.store.base.save(base, changed)
+            await local.store_base(changed)
             await local.settle([operation.id], [])
             local.memory.refresh(changed)
             await local.render([operation.collection])
@@ -267,8 +266,7 @@ class RestCycle(Cycle):
             if changed or base.epoch != EPOCH:
                 base.epoch, base.cursor = EPOCH, max(base.newest, 1)
                 local.incoming = None
-                await local.heal()
-                await local.store.base.save(base, changed)
+                await local.store_base(changed)
                 local.memory.refresh(changed)
                 await local.render([collection.name])
         tally.received += len(changed)

@@ -30,6 +30,7 @@ from atiha_web.sync.calls import (
     collection_at,
     path_of,
     stated_data,
+    user_of,
 )
 from atiha_web.sync.engine import Write
 from atiha_web.sync.last_sync import LastSync
@@ -197,6 +198,9 @@ class SyncService:
         except TransportError as error:
             logger.warning("%s: %s; the cached value is used", config.api_endpoint, error)
             return await self._cached(config.cache_key)
+        if self._is_anothers_view(config):
+            # Its user has signed out here, whatever the server knows of that: nothing stays.
+            return value
         await write_views(self._backend.storage, {cache_key(config.cache_key): dump_json(value)})
         await self._times.record([config.cache_key], iso(hlc.tick(self._backend.now_ms(), "")))
         return value
@@ -320,6 +324,13 @@ class SyncService:
 
     def _is_view(self, key: str) -> bool:
         return self._view_collection(key) is not None
+
+    def _is_anothers_view(self, config: SyncConfig) -> bool:
+        """Whether a cache key is that of a view of a user who is not signed in here."""
+        current, named = self._current(), user_of(config.api_endpoint)
+        if named is None or (current is not None and current.user_id == named):
+            return False
+        return config.cache_key in {f"{name}_{named}" for name in self._registry}
 
 
 def _json_text(data: Any) -> str:

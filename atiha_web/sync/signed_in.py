@@ -20,10 +20,13 @@ class SignedIn:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._storage = backend.storage
+        self._latest = 0
+        """The latest change seen: storage may be cleared, and the clock set back."""
 
     async def user(self) -> str | None:
         """Who signed in last, and not out again."""
-        [text] = await self._storage.read([SESSION_KEY])
+        text, last = await self._storage.read([SESSION_KEY, SESSION_TIME_KEY])
+        self._latest = max(self._latest, session_time(last))
         return session_user(text)
 
     async def remember(self, user_id: str) -> None:
@@ -54,8 +57,9 @@ class SignedIn:
     async def _write(self, changes: dict[str, str | None]) -> None:
         if self._backend.is_mirrored:
             [last] = await self._storage.read([SESSION_TIME_KEY])
-            now = max(self._backend.now_ms(), session_time(last) + 1)
-            changes[SESSION_TIME_KEY] = str(now)
+            known = max(self._latest, session_time(last))
+            self._latest = max(self._backend.now_ms(), known + 1)
+            changes[SESSION_TIME_KEY] = str(self._latest)
         await self._write_whole(changes)
 
     async def _write_whole(self, changes: Mapping[str, str | None]) -> None:

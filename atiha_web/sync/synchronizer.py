@@ -158,6 +158,8 @@ class Synchronizer:
 
     def nothing_to_change(self, collection: str, key: str) -> Write:
         """The result of a write that would have changed nothing."""
+        # A reply may be being taken in: then base has the record before the view does.
+        self.engine.local.memory.refresh([RecordKey(collection, key)])
         return self.engine.done(None, collection, key)
 
     def is_live(self, collection: str, key: str) -> bool:

@@ -11,6 +11,7 @@ from atiha_web.sync.journal import decode_operation
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.names import LAST_SYNC_KEY, SESSION_KEY
 from atiha_web.sync.pages import is_erased
+from atiha_web.sync.signed_in import session_user
 
 logger = logging.getLogger("atiha_web")
 
@@ -23,7 +24,9 @@ class TabFollower:
         self._heard: asyncio.Queue[StorageChange] = asyncio.Queue()
         self._known = 0
         """How many of the next changes are older than what was last read of the whole journal."""
-        self._unsubscribe = local.backend.storage.subscribe(self._heard.put_nowait)
+        self._discards = 0
+        """How many of the next changes tell that a person gave everything up."""
+        self._unsubscribe = local.backend.storage.subscribe(self._hear)
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -32,10 +35,21 @@ class TabFollower:
         self._task.cancel()
         await asyncio.wait([self._task])
 
+    def _hear(self, change: StorageChange) -> None:
+        self._discards += self._is_discard(change)
+        if change.key == SESSION_KEY and (self._local.hidden or self._local.session is not None):
+            # At once: what was heard before is taken over yet, and is not to be shown any more.
+            self._local.hidden = session_user(change.value) != self._local.user_id
+        self._heard.put_nowait(change)
+
+    def _is_discard(self, change: StorageChange) -> bool:
+        return change.key == self._local.names.manifest and is_erased(change.value)
+
     async def _follow(self) -> None:
         while True:
             change = await self._heard.get()
             self._known = max(0, self._known - 1)
+            self._discards -= self._is_discard(change)
             try:
                 async with self._local.mutex:
                     await self._take_over(change)
@@ -45,7 +59,10 @@ class TabFollower:
 
     async def _take_over(self, change: StorageChange) -> None:
         local, names = self._local, self._local.names
-        if change.key is None:
+        if change.key is None and self._discards:
+            # Who slept hears late of both: what a third tab stored since may not say so any more.
+            local.note_given_up(local.memory.pending)
+        elif change.key is None:
             await local.restore()
             await local.render(local.registry, anew=True)
         elif change.key == SESSION_KEY and change.value != local.session:
@@ -54,7 +71,7 @@ class TabFollower:
         elif change.key == LAST_SYNC_KEY:
             await local.read_last_sync()
             local.changes.notify()
-        elif change.key == names.manifest and is_erased(change.value):
+        elif self._is_discard(change):
             # What leaves the journal now was given up: nobody may be told that it is saved.
             local.note_given_up(local.memory.pending)
         elif change.key == names.manifest:

@@ -126,7 +126,7 @@ async def test_it_is_stored_without_outputs() -> None:
 
 async def test_every_cell_does_what_the_text_says(notebook: Notebook, reader: Reader) -> None:
     said = await notebook.said()
-    assert [words for words in SAID if words not in said] == []
+    assert [words for words in SAID if words not in said] == [], said
     found = await reader.on_server()
     assert len(found["watch-history"]) == FILMS
     assert {times for keys in found.values() for times in keys.values()} == {1}

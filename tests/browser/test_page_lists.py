@@ -7,6 +7,53 @@ from tests.browser.viewer import SYNC_MS, Viewer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+RATE_ELSEWHERE = """async (number) => {
+    const { userId } = JSON.parse(localStorage.atiha_session);
+    const writer = "0123456789ab";
+    const timestamp = `${(Date.now() - 60_000).toString(16).padStart(12, "0")}0000${writer}`;
+    const operations = Array.from({ length: 500 }, (_, each) => ({
+        id: `${writer}-${number + each}`,
+        collection: "ratings",
+        key: `film-${number + each}`,
+        type: "put",
+        timestamp,
+        data: { rating: 3, contentType: "movie", title: "A film of another device" },
+    }));
+    const body = JSON.stringify({ protocol: 1, cursor: 0, limit: 1, operations });
+    const headers = { "content-type": "application/json" };
+    await fetch(`/api/users/${userId}/sync`, { method: "POST", headers, body });
+}"""
+"""Another device of theirs rates 500 films."""
+CLICK_AS_IT_SYNCS = """async () => {
+    const button = document.querySelector('[data-part="watchlist"]');
+    const state = () => button.getAttribute("aria-pressed");
+    const journal = () => Object.keys(localStorage).filter((key) => key.includes(":j:")).sort();
+    const clicks = { stored: 0, waiting: 0 };
+    const known = () => pyodide.runPython("len(client['ratings'])");
+    const before = known();
+    let over = false;
+    const syncing = pyodide.runPythonAsync("await client.sync()").finally(() => (over = true));
+    const { port1, port2 } = new MessageChannel();
+    let shown = "";
+    await new Promise((resolve) => {
+        port1.onmessage = () => {
+            // A click counts once the page has shown what the one before did.
+            if (state() !== shown) {
+                shown = state();
+                const old = journal().join();
+                button.click();
+                clicks[journal().join() === old ? "waiting" : "stored"] += 1;
+            }
+            if (over || clicks.stored === 100) resolve();
+            else port2.postMessage(null);
+        };
+        port2.postMessage(null);
+    });
+    await syncing;
+    return { ...clicks, came: known() - before };
+}"""
+"""Click in as many turns of the browser as possible while all that comes in."""
+
 
 @pytest.fixture
 def viewer(newcomer: Viewer) -> Viewer:
@@ -77,6 +124,18 @@ async def test_a_click_right_before_a_reload_is_kept(viewer: Viewer) -> None:
     )
     await viewer.started()
     await expect(viewer.listed).to_have_attribute("aria-pressed", "true")
+
+
+async def test_clicks_are_stored_within_their_turn_while_thousands_of_records_come_in(
+    viewer: Viewer,
+) -> None:
+    await viewer.film("metropolis-1927")
+    for number in range(0, 3_000, 500):
+        await viewer.page.evaluate(RATE_ELSEWHERE, number)
+    clicks = await viewer.page.evaluate(CLICK_AS_IT_SYNCS)
+    assert (clicks["waiting"], clicks["came"]) == (0, 3_000)
+    assert clicks["stored"] > 5
+    await viewer.drained()
 
 
 async def test_the_player_remembers_where_it_stopped(viewer: Viewer) -> None:

@@ -209,6 +209,24 @@ async def test_views_go_before_it_is_told_that_nobody_is_signed_in(
     assert left == [[]]
 
 
+async def test_a_cycle_that_goes_on_shows_nothing_of_who_is_signing_out(
+    phone: FakeDevice, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, forget = client.signed_in.engine.local, SignedIn.forget
+    left: list[list[str]] = []
+
+    async def renders_meanwhile(stored: SignedIn) -> None:
+        await forget(stored)
+        async with local.mutex:
+            await local.render(local.registry, anew=True)
+        left.append(views(phone))
+
+    await client.profiles.add_rating(user(client), "m1", 4)
+    monkeypatch.setattr(SignedIn, "forget", renders_meanwhile)
+    await client.users.logout(pending="keep")
+    assert left == [[]]
+
+
 async def test_who_could_not_be_signed_out_is_shown_again(
     phone: FakeDevice, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

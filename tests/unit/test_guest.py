@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from atiha_web import (
     WrongUserError,
     connect,
 )
-from atiha_web.backends.memory import MemoryOrigin
+from atiha_web.backends.memory import MemoryOrigin, MemoryStorage
 from atiha_web.sync.names import FORGOTTEN, HEIR_KEY, is_user_id
 from atiha_web.testing.fake_server import FakeDevice, FakeServer, Fault, ManualClock, answer
 from tests.unit.sync.samples import CrashError, CrashingStorage
@@ -432,10 +432,11 @@ class Shared:
             await register(client, "ann")
             await register(client, "bob")
 
-    async def sign_in(self, name: str, after: int = -1) -> None:
+    async def sign_in(self, name: str, after: int = -1, *, mirrored: bool = False) -> None:
         """Start, sign in and stop; dies at the ``after``-th change of a key."""
         storage = CrashingStorage(self.device.origin, after)
-        opening = connect(backend=self.device.backend(storage), guest=True, background=False)
+        backend = replace(self.device.backend(storage), is_mirrored=mirrored)
+        opening = connect(backend=backend, guest=True, background=False)
         try:
             client = await opening
         except CrashError:
@@ -488,6 +489,41 @@ async def test_after_a_crash_no_operation_belongs_to_two_users(after: int) -> No
     guest, ann, bob = device.held()
     assert (guest, len(ann | bob), ann & bob) == (set(), live, set())
     assert not ann or not bob
+
+
+@pytest.mark.parametrize("after", range(60))
+async def test_after_a_crash_all_that_left_the_guests_journal_is_marked(after: int) -> None:
+    device = await shared(ManualClock())
+    before, _, _ = device.held()
+    await device.sign_in("ann", after, mirrored=True)
+    guest, _, _ = device.held()
+    items = device.device.origin.items
+    assert [name for name in before - guest if f"{FORGOTTEN}{GUEST}:{name}" not in items] == []
+
+
+class Recording(MemoryStorage):
+    """Remembers what was written, changed or not: all of it goes to a mirror."""
+
+    def __init__(self, origin: MemoryOrigin) -> None:
+        super().__init__(origin)
+        self.written: set[str] = set()
+
+    async def write(self, changes: Mapping[str, str | None]) -> None:
+        self.written |= {key for key, text in changes.items() if text is not None}
+        await super().write(changes)
+
+
+async def test_what_a_page_handed_over_before_it_died_is_written_again_for_a_mirror() -> None:
+    device = await shared(ManualClock())
+    origin = device.device.origin
+    origin.set(HEIR_KEY, ANN)
+    name = "97b73ceb3ffd-3"
+    handed_over = f"atiha:{ANN}:j:{name}"
+    origin.set(handed_over, origin.items[f"atiha:{GUEST}:j:{name}"])
+    storage = Recording(origin)
+    backend = replace(device.device.backend(storage), is_mirrored=True)
+    async with connect(backend=backend, guest=True, background=False):
+        assert handed_over in storage.written
 
 
 async def test_doing_it_again_after_the_server_has_it_changes_nothing() -> None:

@@ -57,7 +57,8 @@ async def cost_of_writes(device: FakeDevice, *, records: int, pending: int) -> C
         record = RecordKey("ratings", f"r{number:05}")
         base.put(record, Row(number + 1, State(stamp(number - 100_000), data)))
     waiting = [operation(n, f"p{n:05}", data, ms=n - 50_000) for n in range(pending)]
-    await engine.local.store.base.replace(base)
+    async with engine.local.mutex:
+        await engine.local.store.base.replace(base)
     engine.local.memory.load(base, waiting)
     await engine.local.render(engine.local.registry)
     storage.costs = Costs()

@@ -210,7 +210,8 @@ async def test_base_may_take_the_room_of_the_one_it_replaces(
 ) -> None:
     device.origin.quota = device.origin.used + 200
     local = tab.engine.local
-    await local.store.base.replace(local.memory.base)
+    async with local.mutex:
+        await local.store.base.replace(local.memory.base)
     assert (local.store.base.partial, stored_manifest(device).cursor) == (False, len(KEYS))
 
 

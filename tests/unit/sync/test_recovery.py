@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atiha_web import Client, connect
+from atiha_web.backends.base import StorageChange
 from atiha_web.errors import SaveError, StorageUnavailableError
 from atiha_web.sync.names import (
     ASIDE,
@@ -141,6 +142,8 @@ def test_what_shows_who_signed_out_is_removed_again() -> None:
     shown = ["atiha_ratings_ann", "atiha:ann:account", "atiha_ratings_bob", "atiha:bob:account"]
     recovery = recover([*SESSION, *shown], SESSION, SIGNED_OUT, NOW)
     assert [key for key in shown if key in recovery.storage] == shown[:2]
+    # A page that dies over this leaves to the next one what tells it of that.
+    assert list(recovery.storage)[:2] == shown[:2]
 
 
 KEYS = st.builds(
@@ -421,6 +424,20 @@ async def test_a_browser_killed_right_after_a_sign_out_opens_signed_out(
     assert f"atiha_ratings_{user_id}" not in browser.device.origin.items
 
 
+async def test_who_signed_out_by_a_clock_set_back_stays_out_after_a_clear_and_a_kill(
+    browser: Browser, open_page: OpenPage, wall: ManualClock
+) -> None:
+    page = await open_page(None)
+    await signed_in(page)
+    browser.reach_disk()
+    browser.device.origin.clear()
+    await turns()
+    wall.advance(-86_400)
+    await page.users.logout(pending="keep")
+    browser.kill()
+    assert (await open_page(None)).user_id is None
+
+
 async def test_the_server_hears_of_a_sign_out_that_a_killed_browser_forgot(
     browser: Browser, open_page: OpenPage, server: FakeServer
 ) -> None:
@@ -534,6 +551,25 @@ async def test_storage_that_is_cleared_while_running_is_written_again(
     items = browser.device.origin.items
     assert {key: items.get(key) for key in before} == before
     assert json.loads(items[f"atiha_ratings_{user_id}"])[0]["rating"] == 4
+
+
+async def test_who_is_signed_in_comes_back_though_base_was_stored_before_the_clear_was_heard_of(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    page = await open_page(None)
+    await signed_in(page)
+    await rate(page, m1=4)
+    await page.sync()
+    local, origin = page.signed_in.engine.local, browser.device.origin
+    session = origin.items[SESSION_KEY]
+    origin.items.clear()
+    async with local.mutex:
+        await local.store.base.save(local.memory.base, [])
+    assert SESSION_KEY not in origin.items
+    for document in origin.documents:
+        document.deliver(StorageChange(None, None))
+    await turns()
+    assert origin.items[SESSION_KEY] == session
 
 
 async def test_two_pages_one_opening_while_the_other_writes_and_sends(

@@ -19,6 +19,8 @@ from atiha_web import (
 )
 from atiha_web.backends.base import Request, Response
 from atiha_web.backends.memory import MemoryEnvironment, MemoryOrigin, MemoryStorage
+from atiha_web.collections import Collection
+from atiha_web.models import Record
 from atiha_web.testing.fake_server import (
     FakeDevice,
     FakeServer,
@@ -33,6 +35,12 @@ from tests.unit.sync.samples import turns
 
 RATINGS = "/api/users/ann/ratings"
 FAVORITES = "/api/users/ann/favorites"
+
+
+class Note(Record):
+    """Of an app's own."""
+
+    name: str
 
 
 @pytest.fixture
@@ -425,6 +433,34 @@ async def test_what_is_acknowledged_as_another_tab_reads_its_first_list_stays_in
         await ann.sync()
         await reading
         assert [list(each["ratings"]) for each in (ann, tab)] == [["m1"], ["m1"]]
+
+
+async def test_what_a_page_of_another_release_has_acknowledged_stays_in_view(
+    rest: PlainRest, phone: FakeDevice
+) -> None:
+    def release(schema: int) -> Any:
+        notes = Collection("notes", Note, key="name", schema=schema)
+        return connect(
+            backend=phone.backend(),
+            user_id="ann",
+            protocol="rest",
+            background=False,
+            collections=[notes],
+        )
+
+    async with release(1) as before, release(2) as now:
+        await before.sync()
+        # Of a later shape: its numbers mean nothing to the other one.
+        for number in range(3):
+            rest.documents["/api/users/ann/notes"] = {"notes": [{"name": "n1", "size": number}]}
+            await now.sync()
+        await now.profiles.add_favorite("ann", "m1")
+        await turns()
+        fail_at(rest, FAVORITES, failing(500), "GET")
+        await before.sync()
+        await turns()
+        assert rest.effects[-1] == ("POST", FAVORITES, "m1")
+        assert list(now["favorites"]) == ["m1"]
 
 
 class SlowStorage(MemoryStorage):

@@ -266,7 +266,8 @@ async def test_what_another_version_learns_before_it_has_pulled_all_anew_stays_o
     newer = (await open_(NEW, beside=True)).engine.local
     base, record = newer.memory.base, RecordKey("ratings", "m2")
     base.put(record, Row(base.newest + 1, base.rows[record._replace(key="m1")].state))
-    await newer.store.base.save(base, [record])
+    async with newer.mutex:
+        await newer.store.base.save(base, [record])
     await turns()
     assert set(older.engine.view("ratings")) == {"m1", "m2"}
 

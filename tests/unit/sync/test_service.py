@@ -65,6 +65,17 @@ async def test_a_loaded_value_is_unwrapped_cached_and_dated(
     assert "my_key" in json.loads(device.origin.items["atiha_last_sync"])
 
 
+async def test_what_an_app_loads_of_a_user_who_is_not_signed_in_is_not_kept(
+    server: FakeServer, device: FakeDevice
+) -> None:
+    # The server may not have heard yet that they signed out.
+    server.documents[RATINGS.api_endpoint] = {"ratings": [{"contentId": "m1"}]}
+    async with connect(backend=device.backend(), background=False) as client:
+        assert await client.service.load(RATINGS) == [{"contentId": "m1"}]
+    assert "atiha_ratings_ann" not in device.origin.items
+    assert "ratings_ann" not in device.origin.items.get("atiha_last_sync", "")
+
+
 @pytest.mark.parametrize("fault", [lost_request(), captive_portal()], ids=repr)
 async def test_the_cache_answers_where_the_server_cannot(
     server: FakeServer, ann: Client, fault: object

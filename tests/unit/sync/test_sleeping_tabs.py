@@ -8,7 +8,7 @@ import pytest
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import ClosedError
-from atiha_web.sync.names import SESSION_KEY
+from atiha_web.sync.names import QUEUE_KEY, SESSION_KEY
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice
@@ -24,11 +24,18 @@ async def asleep(tab: Synchronizer) -> AsyncIterator[None]:
     await turns()
 
 
+async def being_saved(tab: Synchronizer) -> asyncio.Task[None]:
+    """Rate a film, of which every tab hears; the task ends once the server has it."""
+    write = await tab.write("ratings", "m1", {"rating": 4})
+    saving = asyncio.ensure_future(write.saved("server"))
+    await turns()
+    return saving
+
+
 async def test_what_replaced_a_replacement_is_waited_for(open_tab: OpenTab) -> None:
     a, b = await open_tab(), await open_tab()
     await b.sync()
-    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
-    await turns()
+    saving = await being_saved(a)
     async with asleep(a):
         await b.write("ratings", "m1", {"rating": 2})
         await b.write("ratings", "m1", {"rating": 3})
@@ -42,8 +49,7 @@ async def test_what_replaced_a_write_and_was_discarded_is_not_told_to_be_saved(
     open_tab: OpenTab,
 ) -> None:
     a, b = await open_tab(), await open_tab()
-    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
-    await turns()
+    saving = await being_saved(a)
     async with asleep(a):
         await b.write("ratings", "m1", {"rating": 2})
         await b.stop()
@@ -56,8 +62,7 @@ async def test_what_was_replaced_awake_and_discarded_then_is_not_told_to_be_save
     open_tab: OpenTab,
 ) -> None:
     a, b = await open_tab(), await open_tab()
-    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
-    await turns()
+    saving = await being_saved(a)
     await b.write("ratings", "m1", {"rating": 2})
     await turns()
     await b.engine.local.erase()
@@ -97,8 +102,7 @@ async def test_what_was_replaced_and_cleared_then_is_not_told_to_be_saved(
 ) -> None:
     a, b = await open_tab(), await open_tab()
     await b.sync()
-    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
-    await turns()
+    saving = await being_saved(a)
     async with asleep(a):
         await b.write("ratings", "m1", {"rating": 2})
         await b.stop()
@@ -114,8 +118,7 @@ async def test_what_came_back_as_its_replacement_was_refused_is_waited_for(
 ) -> None:
     a, b = await open_tab(), await open_tab()
     await b.sync()
-    saving = asyncio.ensure_future((await a.write("ratings", "m1", {"rating": 4})).saved("server"))
-    await turns()
+    saving = await being_saved(a)
     async with asleep(a):
         await b.write("ratings", "m1", {"rating": 2})
         [replacement] = b.engine.local.memory.pending.values()
@@ -152,3 +155,43 @@ async def test_who_signed_out_before_a_clear_stays_signed_out(
         device.origin.documents[0].deliver(StorageChange(SESSION_KEY, None))
         device.origin.clear()
     assert SESSION_KEY not in device.origin.items
+
+
+async def test_who_hears_late_of_a_sign_out_shows_nothing_of_that_user_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    a.engine.local.session = '{"userId":"ann"}'
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 4})
+        await b.stop()
+        await b.engine.local.remove_views()
+        device.origin.documents[0].deliver(StorageChange(SESSION_KEY, None))
+    assert rating(a, "m1") == 4
+    assert [key for key in device.origin.items if key.endswith("_ann")] == []
+
+
+async def test_who_writes_after_a_sign_out_in_another_tab_shows_nothing_of_that_user_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    tab.engine.local.session = '{"userId":"ann"}'
+    await tab.engine.local.remove_views()
+    device.origin.documents[0].deliver(StorageChange(SESSION_KEY, None))
+    await tab.write("ratings", "m1", {"rating": 4})
+    assert queue_of(tab) == 1
+    shown = [key for key in device.origin.items if key.endswith("_ann") or key == QUEUE_KEY]
+    assert shown == []
+
+
+async def test_who_hears_that_the_same_user_is_back_shows_them_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    tab.engine.local.session = '{"userId":"ann"}'
+    for session in (None, tab.engine.local.session):
+        device.origin.documents[0].deliver(StorageChange(SESSION_KEY, session))
+        await turns()
+    await tab.engine.local.remove_views()
+    await tab.sync()
+    assert device.origin.items["atiha_ratings_ann"] == "[]"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,18 @@ from atiha_web.backends.base import StorageChange
 from atiha_web.backends.memory import MemoryEnvironment
 from atiha_web.errors import ClosedError, OperationRejectedError
 from atiha_web.sync.journal import encode_operation
+from atiha_web.sync.pages import erased
+from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Base
 from atiha_web.sync.synchronizer import Synchronizer
-from atiha_web.testing.fake_server import FakeDevice, FakeServer, answer, lost_request, slow
+from atiha_web.testing.fake_server import (
+    FakeDevice,
+    FakeServer,
+    ManualClock,
+    answer,
+    lost_request,
+    slow,
+)
 from tests.unit.sync.samples import OpenTab, queue_of, rating, turns
 
 
@@ -167,6 +177,22 @@ async def test_a_reply_after_a_clear_that_nobody_heard_of_leaves_what_is_pending
     assert [row["rating"] for row in await server.rows_of("ann", "ratings")] == [4]
 
 
+async def test_what_was_refused_survives_a_clear_that_nobody_heard_of(
+    server: FakeServer, device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    await a.sync()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    assert write.operation is not None
+    server.fail_next(answer(413))
+    await a.sync()
+    refused = f"atiha:ann:q:{write.operation.id}"
+    assert refused in device.origin.items
+    device.origin.items.clear()
+    await a.sync()
+    assert refused in device.origin.items
+
+
 @pytest.mark.parametrize("before", [0, 1], ids=["once", "twice in a row"])
 async def test_what_another_tab_discards_is_not_told_to_be_saved(
     open_tab: OpenTab, before: int
@@ -231,6 +257,24 @@ async def test_a_tab_that_slept_does_not_bring_back_what_was_cleared_and_then_di
         asleep.deliver(change)
     await turns()
     assert key not in device.origin.items
+
+
+async def test_a_tab_that_slept_hears_of_a_discard_that_a_base_stored_since_hides(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    await a.sync()
+    write = await a.write("ratings", "m1", {"rating": 4})
+    assert write.operation is not None
+    [asleep] = device.origin.documents
+    stored = device.origin.items["atiha:ann:m"]
+    device.origin.items.clear()
+    # As a tab of another process writes it that had not heard of the discard.
+    device.origin.items["atiha:ann:m"] = stored
+    for change in (StorageChange(None, None), StorageChange("atiha:ann:m", erased("b"))):
+        asleep.deliver(change)
+    await turns()
+    assert f"atiha:ann:j:{write.operation.id}" not in device.origin.items
 
 
 async def test_a_clear_does_not_make_tabs_forget_what_the_server_has(
@@ -306,6 +350,72 @@ async def test_a_newer_base_that_another_tab_stored_unheard_is_not_overwritten(
     assert [rating(tab, "m1") for tab in (a, deaf, await open_tab())] == [4, 4, 4]
 
 
+async def test_after_a_restore_a_late_reply_hides_nothing_that_another_tab_has_acknowledged(
+    server: FakeServer, wall: ManualClock, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    break_locks(a)
+    break_locks(b)
+    await a.sync()
+    await b.sync()
+    backup = server.rows.backup()
+    elsewhere = await open_tab(FakeDevice(server, now_ms=wall))
+    for rating_lost in (2, 3):
+        await elsewhere.write("ratings", "m1", {"rating": rating_lost})
+        await elsewhere.sync()
+    wall.advance(1)
+    server.fail_next(slow(after=5), slow(), *9 * [lost_request()])
+    asking = asyncio.ensure_future(a.sync())
+    await asyncio.sleep(1)
+    server.rows.restore(backup)
+    await b.write("ratings", "m1", {"rating": 4})
+    # It is told of its write, and gets no further.
+    await b.sync()
+    await asking
+    assert [rating(tab, "m1") for tab in (a, b, await open_tab())] == [4, 4, 4]
+
+
+async def test_pages_of_base_that_tabs_removed_from_each_other_are_written_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a = await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await a.sync()
+    [page] = [key for key in device.origin.items if key.startswith("atiha:ann:b:")]
+    # As another tab does it that wrote a base at the same time, and lost.
+    device.origin.set(page, None)
+    await a.sync()
+    device.reachable = False
+    again = await open_tab()
+    assert (rating(again, "m1"), again.status().problems) == (4, ())
+
+
+async def test_who_slept_over_a_reply_does_not_overwrite_what_another_tab_stored_since(
+    server: FakeServer, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    await b.sync()
+    break_locks(a)
+    break_locks(b)
+    await server.rows.renew_epochs()
+    take_changes = Reconciler._take_changes
+
+    async def sleeps(reconciler: Reconciler, *args: Any) -> Any:
+        taken = await take_changes(reconciler, *args)
+        monkeypatch.undo()
+        await b.write("ratings", "m1", {"rating": 4})
+        assert (await b.sync()).ok
+        server.fail_next(*3 * [lost_request()])
+        return taken
+
+    assert a.engine._tabs is not None
+    await a.engine._tabs.stop()
+    monkeypatch.setattr(Reconciler, "_take_changes", sleeps)
+    await a.sync()
+    assert [rating(tab, "m1") for tab in (a, b, await open_tab())] == [4, 4, 4]
+
+
 async def test_rows_another_tab_knows_better_are_kept_when_its_base_is_further(
     open_tab: OpenTab,
 ) -> None:
@@ -318,7 +428,8 @@ async def test_rows_another_tab_knows_better_are_kept_when_its_base_is_further(
     [(record, row)] = base.rows.items()
     base.put(record, row._replace(version=base.cursor + 9))
     further = Base(base.epoch, base.cursor + 5)
-    await b.engine.local.store.base.replace(further)
+    async with b.engine.local.mutex:
+        await b.engine.local.store.base.replace(further)
     await turns()
     assert rating(a, "m1") == 4
     assert rating(await open_tab(), "m1") == 4
@@ -336,7 +447,8 @@ async def test_a_page_that_never_heard_of_another_ones_pages_stores_its_base_who
     await a.write("ratings", "m2", {"rating": 3})
     await a.sync()
     local = deaf.engine.local
-    await local.store.base.save(local.memory.base, [])
+    async with local.mutex:
+        await local.store.base.save(local.memory.base, [])
     opened = await open_tab()
     assert opened.status().problems == ()
     assert rating(opened, "m1") == 4

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from atiha_web.first_model import First
-from atiha_web.sync.turns import built_in_turns, in_turns, to_the_end
+from atiha_web.sync.turns import PausingLock, built_in_turns, in_turns, to_the_end
 
 
 async def test_others_have_a_turn_between_two_parts() -> None:
@@ -70,3 +70,81 @@ async def test_what_the_work_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="no"):
         await to_the_end(work())
+
+
+async def test_short_work_comes_in_where_long_work_pauses_and_nowhere_else() -> None:
+    lock = PausingLock()
+    done: list[str] = []
+
+    async def short() -> None:
+        async with lock.short:
+            done.append("short")
+
+    async with lock:
+        task = asyncio.ensure_future(short())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (done, lock.locked()) == ([], True)
+        await lock.pause()
+        await task
+        done.append("long")
+    assert (done, lock.locked()) == (["short", "long"], False)
+
+
+async def test_other_long_work_waits_through_a_pause() -> None:
+    lock = PausingLock()
+    done: list[str] = []
+
+    async def other() -> None:
+        async with lock:
+            done.append("other")
+
+    async with lock:
+        task = asyncio.ensure_future(other())
+        await lock.pause()
+        await lock.pause()
+        done.append("first")
+    await task
+    assert done == ["first", "other"]
+
+
+async def test_who_is_cancelled_in_a_pause_goes_on_only_with_the_lock() -> None:
+    lock = PausingLock()
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def short() -> None:
+        async with lock.short:
+            entered.set()
+            await leave.wait()
+
+    async def long() -> None:
+        async with lock:
+            try:
+                await lock.pause()
+            finally:
+                assert leave.is_set()
+
+    long_task = asyncio.ensure_future(long())
+    short_task = asyncio.ensure_future(short())
+    await entered.wait()
+    for _ in range(3):
+        long_task.cancel()
+        await asyncio.sleep(0)
+    leave.set()
+    await asyncio.wait([long_task, short_task])
+    assert (long_task.cancelled(), short_task.exception(), lock.locked()) == (True, None, False)
+
+
+async def test_who_is_cancelled_before_it_may_begin_holds_nothing() -> None:
+    lock = PausingLock()
+
+    async def long() -> None:
+        async with lock:
+            raise AssertionError
+
+    async with lock.short:
+        task = asyncio.ensure_future(long())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    assert (task.cancelled(), lock.locked()) == (True, False)
