@@ -91,6 +91,8 @@ class Device:
     """Whether the database ever refused something: it may be behind, or ahead, until a start."""
     wants_start: bool = False
     """Whether storage was cleared unseen: the next page to open finds in the database what was."""
+    stated: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """How often each page began to state each record of each user."""
     was_crowded: bool = False
     """Whether two pages were ever open at once."""
     was_full: bool = False
@@ -176,6 +178,11 @@ class Device:
 
 class Page:
     """One page: a client, and everything that runs for it."""
+
+    unsaid = False
+    """Whether a page that is gone had no room to store what was acknowledged: a pull tells."""
+    knew_time_ms = 0
+    """Since when it has known what ``knows_time`` tells."""
 
     def __init__(self, device: Device, number: int) -> None:
         self.device = device
@@ -336,6 +343,8 @@ class Page:
     def learn_time(self, known: tuple[Synchronizer | None, int]) -> None:
         """A reply told this page the server's time, if its clock did not jump meanwhile."""
         if known[0] is not None and known[1] == self.device.times_set and not self.process.frozen:
+            if self.knows_time != known:
+                self.knew_time_ms = self.device.world.now_ms()
             self.knows_time = known
 
     def signal(self, name: str) -> None:
@@ -375,10 +384,17 @@ class Page:
         """It ends at once, with no chance to write anything more."""
         if self in self.device.pages:
             self.device.pages.remove(self)
+        self._leave_unsaid()
         self.device.mourning = True
         self.device.erased.clear()
         self.storage.die()
         await self.process.end()
+
+    def _leave_unsaid(self) -> None:
+        opened = None if self._client is None else self.synchronizer
+        if self.device.was_full and opened is not None and opened.engine.local.store.room.is_short:
+            for page in self.device.pages:
+                page.unsaid = True
 
     async def leave(self) -> None:
         """A person closes it."""
@@ -387,6 +403,7 @@ class Page:
             await self.finish(self.client.close())
         except StorageError:
             self.device.world.note("%s: no room as it closed", self.name)
+        self._leave_unsaid()
         if not self.process.dead:
             self.device.pages.remove(self)
             self.storage.close()

@@ -35,9 +35,10 @@ async def settle(world: World) -> None:
     # Views, marks and mirrors are written after what they tell of; what one of several pages
     # wrote of them as it closed, or had no room for, the next cycle puts right.
     untidy = [page for page in world.pages if page.device.was_crowded or page.device.blurred]
-    ends = [each for page in untidy for each in page.sync()]
-    if ends:
-        await asyncio.wait(ends, timeout=PATIENCE)
+    for page in untidy:
+        # One after the other: where there is no lock they would get in each other's way again.
+        if ends := page.sync():
+            await asyncio.wait(ends, timeout=PATIENCE)
     await asyncio.sleep(3)
     if world.plan.seed % 4 == 0:
         await check_rhythm(world)

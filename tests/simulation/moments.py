@@ -42,9 +42,10 @@ async def interrupted(world: World, device: Device, dice: Random) -> None:
             await page.replied.wait()
     except TimeoutError:
         return
-    for _ in range(dice.randint(0, 80)):
-        await asyncio.sleep(0)
     what = dice.choice(MEANWHILE)
+    # What is to happen in the midst of it comes early.
+    for _ in range(dice.randint(0, 5 if what is go_on_writing else 80)):
+        await asyncio.sleep(0)
     world.note("%s learns something, and meanwhile: %s", page.name, what.__name__)
     await what(world, device, dice)
 
@@ -68,6 +69,19 @@ async def open_one_more(world: World, device: Device, dice: Random) -> None:
 async def sync_another(world: World, device: Device, dice: Random) -> None:
     """Another page asks for a sync, too."""
     dice.choice(device.pages).sync()
+
+
+async def go_on_writing(world: World, device: Device, dice: Random) -> None:
+    """Somebody goes on rating on a page, another film every few turns."""
+    page = dice.choice(device.pages)
+    films = [*(f"k{number}" for number in range(6)), f"{device.name}-own"]
+    writing = []
+    for key in dice.sample(films, dice.randint(2, len(films))):
+        if page.can_act():
+            writing.append(asyncio.ensure_future(write_record(world, page, "ratings", key, dice)))
+        for _ in range(dice.choice([1, 1, 2, 5])):
+            await asyncio.sleep(0)
+    await asyncio.gather(*writing)
 
 
 async def both_learn_and_die(world: World, device: Device, dice: Random) -> None:
@@ -174,6 +188,10 @@ MEANWHILE: list[Action] = [
     all_die,
     sync_another,
     write,
+    go_on_writing,
+    go_on_writing,
+    go_on_writing,
+    go_on_writing,
     log_out_keep,
     log_out_discard,
     switch_user,

@@ -150,6 +150,7 @@ class SimulatedTransport:
         if good and (told := json.loads(reply.body)):
             loop = asyncio.get_running_loop()
             page.told_more = (known[0], loop.time()) if told.get("more") else None
+            page.unsaid &= page.told_more is not None
             if page.knows_time != known:
                 page.knows_time = None
             if (loop.time() - began) * 1000 <= MAX_ROUND_TRIP_MS:

@@ -17,7 +17,14 @@ from atiha_web.sync.recovery import is_mirrored
 from tests.simulation import replayed
 from tests.simulation.collections import BAD, CLIENT
 from tests.simulation.promises import covers, says_all
-from tests.simulation.promptness import HEARD, check_heard, check_sent, check_told, is_just_awake
+from tests.simulation.promptness import (
+    HEARD,
+    check_heard,
+    check_sent,
+    check_times,
+    check_told,
+    is_just_awake,
+)
 from tests.simulation.reference import Fact, joined, known, says, stated
 from tests.simulation.violations import ViolationError, require
 
@@ -34,6 +41,7 @@ def check_pages(pages: Iterable[Page]) -> None:
             check_page(page)
             check_sent(page)
             check_heard(page)
+            check_times(page)
             check_told(page)
 
 
@@ -111,7 +119,8 @@ def check_shown(page: Page, promise: Promise) -> None:
     assert page.synchronizer is not None
     device = page.device
     lacked_room = device.was_full and device.was_crowded and device.world.was_restored
-    if promise.stored_in is None and (any(map(lacks_room, device.pages)) or lacked_room):
+    unsaid = page.unsaid or any(map(lacks_room, device.pages))
+    if promise.stored_in is None and (unsaid or lacked_room):
         # A page had it acknowledged and found no room to say what it became: the next pull of
         # each tells. After a restore the others' base, with room again, may be of before.
         return

@@ -69,10 +69,13 @@ async def sign_in(world: World, page: Page, user_id: str) -> bool:
     switching = [page, *(each for each in opened if each.client.user_id != user_id)]
     page.device.left.discard(user_id)
     page.device.erased.discard(user_id)
+    before, alone = page.device.stored_user, len(page.device.pages) == 1
     try:
         done = await page.finish(page.client.users.login(email=email, password=PASSWORD))
     except AtihaError as error:
         world.note("%s: cannot sign in as %s: %s", page.name, user_id, error)
+        stays = not alone or page.device.stored_user == before
+        require(stays, 10, "%s could not be signed in, and is: %s", user_id, page.name)
         return False
     world.note("%s: signed in as %s", page.name, user_id)
     if page.device.blurred:

@@ -77,10 +77,12 @@ def draw(
     weights: Mapping[str, float],
     rest: Mapping[str, float] = MappingProxyType({}),
     wear: Mapping[str, float] = MappingProxyType({}),
+    late: Mapping[str, float] = MappingProxyType({}),
 ) -> Plan:
     """The plan of a seed; ``weights`` says what may happen, and how often.
 
-    So does ``rest``, where the server is none of ours, and ``wear``, in some worlds.
+    So does ``rest``, where the server is none of ours, and ``wear``, in some worlds; and
+    ``late``, in worlds of two users whose devices have a database.
     """
     chance = random.Random(seed)
     skewed = chance.random() < 0.25
@@ -116,7 +118,19 @@ def draw(
     plan = replace(plan, worn=bool(wear) and chance.random() < 0.12)
     more = _some(rest, 4, chance, skewed=skewed) if plan.rest else []
     more += _some(wear, chance.randint(1, 3), chance, skewed=skewed) if plan.worn else []
-    return replace(plan, steps=_among(steps, more, len(devices), chance))
+    plan = replace(plan, steps=_among(steps, more, len(devices), chance))
+    if not late or plan.rest or chance.random() >= 0.15:
+        return plan
+    return _lately(plan, late, chance)
+
+
+def _lately(plan: Plan, late: Mapping[str, float], chance: random.Random) -> Plan:
+    devices = tuple(
+        replace(device, mirror=True, guest=chance.random() < 0.6) for device in plan.devices
+    )
+    more = _some(late, chance.randint(1, 2), chance, skewed=plan.skewed)
+    steps = _among(plan.steps, more, len(devices), chance)
+    return replace(plan, steps=steps, devices=devices, users=2)
 
 
 def _some(

@@ -84,9 +84,10 @@ class Unsure:
         return self.record.collection == "notes" and (self.data or {}).get("text") in BAD
 
     def is_about(self, promise: Promise) -> bool:
-        """Whether it may have taken the place of a promised write."""
-        place = self.device, self.user_id, self.record
-        return place == (promise.device, promise.user_id, promise.operation.record)
+        """Whether it may have taken the place of a promised write, a guest's too: they adopt it."""
+        whose = promise.user_id in (self.user_id, GUEST)
+        place = promise.device, promise.operation.record
+        return whose and place == (self.device, self.record)
 
 
 @dataclass
@@ -210,7 +211,7 @@ class Ledger:
 
 def covers(newer: Promise, older: Promise) -> bool:
     """Whether one write of a device said all that another one had said before."""
-    if newer.moment <= older.moment or newer.operation.record != older.operation.record:
+    if not is_later(newer, older) or newer.operation.record != older.operation.record:
         return False
     users = {newer.user_id, older.user_id}
     if len(users) > 1 and GUEST not in users:
@@ -219,6 +220,14 @@ def covers(newer: Promise, older: Promise) -> bool:
         # There every write is sent.
         return False
     return says_all(newer.operation.data, older.operation)
+
+
+def is_later(newer: Promise, older: Promise) -> bool:
+    """Whether it was promised later; what a page takes in at one moment has an order, too."""
+    if newer.moment != older.moment:
+        return newer.moment > older.moment
+    writers = {each.operation.id.rpartition("-")[0] for each in (newer, older)}
+    return len(writers) == 1 and newer.operation.timestamp > older.operation.timestamp
 
 
 def says_all(said: Mapping[str, Any] | None, older: Operation) -> bool:
@@ -266,4 +275,7 @@ async def follow(page: Page, promise: Promise, write: Write) -> None:
         return
     promise.on_server = True
     world.count("saved: server")
-    world.watch.check_saved(promise)
+    try:
+        world.watch.check_saved(promise)
+    except ViolationError as error:
+        world.broken(error)

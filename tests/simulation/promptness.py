@@ -98,6 +98,20 @@ def check_sent(page: Page) -> None:
         require(not late, 3, "%s is idle and has not sent %s", page.name, name)
 
 
+def check_times(page: Page) -> None:
+    """What was moved in time is so in the journal, too: a page that dies then forgets nothing."""
+    synchronizer = page.synchronizer
+    assert synchronizer is not None
+    local, items = synchronizer.engine.local, page.device.disk.items
+    if page.device.was_crowded or local.mutex.locked():
+        # Two pages may each move it before they hear of each other.
+        return
+    for name, operation in local.memory.pending.items():
+        text = items.get(local.names.journal + name)
+        same = text is None or operation.timestamp in text
+        require(same, 5, "%s knows %s, and the journal has %s", page.name, operation, text)
+
+
 def check_heard(page: Page) -> None:
     """What the journal holds a page knows, and what it knows the journal holds."""
     synchronizer = page.synchronizer
@@ -144,12 +158,18 @@ def check_signed_out(device: Device, user_id: str, pending: str) -> None:
         return
     check_erased(device)
     names, items = Names(user_id), device.disk.items
-    shown = [key for key in items if key.startswith("atiha_") and key.endswith(f"_{user_id}")]
+    shown = views_of(device, user_id)
     require(not shown, 7, "%s still shows %s", device.name, shown)
     spoilt = device.spoilt
     left = [key for key in items if key.startswith(names.journal) and key not in spoilt]
     drained = pending != "drain" or not left
     require(drained, 1, "%s signed out and said that all was sent, not %s", user_id, left)
+
+
+def views_of(device: Device, user_id: str) -> list[str]:
+    """What any page of a device can read of a user."""
+    items = device.disk.items
+    return [key for key in items if key.startswith("atiha_") and key.endswith(f"_{user_id}")]
 
 
 def check_erased(device: Device) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 PER_FIELD = frozenset({"settings", "profile"})
 NESTED = "preferences"
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 VIEWINGS = "watch_history"
 
 
@@ -71,7 +72,7 @@ def _rank(fact: Fact) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _joined_viewings(facts: list[Fact]) -> Fact:

@@ -19,6 +19,7 @@ from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import Operation, RecordKey
 from tests.simulation.collections import CLIENT
 from tests.simulation.foreign import plain
+from tests.simulation.promises import is_later
 from tests.simulation.reference import NESTED, PER_FIELD, Fact
 from tests.simulation.violations import ViolationError, require
 from tests.simulation.watch import Watch
@@ -199,7 +200,7 @@ def check_shown(page: Page, promise: Promise) -> None:
     user_id = page.synchronizer.user_id
     waits = page.synchronizer.engine.local.memory.pending_for(record)
     last = world.foreign.changed_by(user_id, record)[-1:] == [operation.id]
-    calm = last and not waits and promise.stored_in is None
+    calm = last and not waits and promise.stored_in is None and not deleted_since(promise)
     # Pages that hear of each other late may read what is older, until they read again.
     late = device.was_crowded and (device.spec.latency is not None or device.slept)
     unsure = late or device.blurred or device.was_full or world.was_restored
@@ -220,6 +221,17 @@ def check_shown(page: Page, promise: Promise) -> None:
     else:
         holds = shows == _plainly(record, due)
     require(holds, 5, "%s hides %s: it shows %s", page.name, operation, shows)
+
+
+def deleted_since(promise: Promise) -> bool:
+    """Whether a later deletion was told that there is nothing to delete, if only by a proxy."""
+    watch, record = promise.device.world.watch, promise.operation.record
+    assert isinstance(watch, ReplayWatch)
+    return any(
+        later.operation.id in watch.gone and later.operation.record == record
+        for later in promise.device.world.ledger.of(promise.device)
+        if is_later(later, promise)
+    )
 
 
 # -- at the end ----------------------------------------------------------------------------

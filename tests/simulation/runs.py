@@ -25,6 +25,7 @@ from tests.simulation.oracle import check_end, check_pages
 from tests.simulation.people import PEOPLE
 from tests.simulation.plan import Plan, draw
 from tests.simulation.replays import REPLAYS
+from tests.simulation.rewound import REWOUND
 from tests.simulation.server import ServerCall
 from tests.simulation.tuning import tuned
 from tests.simulation.violations import ViolationError
@@ -38,10 +39,11 @@ for module in LATER:
 
 EVERYWHERE = PEOPLE | FAULTS | MOTIFS | MOMENTS
 LATELY = WEAR | COINCIDENCES | CURIOUS
-STEPS = EVERYWHERE | REPLAYS | LATELY
+STEPS = EVERYWHERE | REPLAYS | LATELY | REWOUND
 WEIGHTS = {kind: weight for kind, (_, weight) in EVERYWHERE.items()}
 REST_WEIGHTS = {kind: weight for kind, (_, weight) in REPLAYS.items()}
 WEAR_WEIGHTS = {kind: weight for kind, (_, weight) in LATELY.items()}
+LATE_WEIGHTS = {kind: weight for kind, (_, weight) in REWOUND.items()}
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Outcome:
 
 def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
-    return draw(seed, WEIGHTS, REST_WEIGHTS, WEAR_WEIGHTS)
+    return draw(seed, WEIGHTS, REST_WEIGHTS, WEAR_WEIGHTS, LATE_WEIGHTS)
 
 
 def run(plan: Plan, *, traced: bool = False) -> Outcome:

@@ -99,6 +99,8 @@ class TabStorage:
         self.calls_left: int | None = None
         self.counts_all = True
         """Whether every call counts, or only those that change more than views."""
+        self.seconds = 0.0
+        """What each call takes, where it is a message."""
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._disk = disk
         self._process = process
@@ -111,9 +113,9 @@ class TabStorage:
         disk.documents.append(self)
 
     async def _step(self, *, weighty: bool = False) -> None:
-        if self._latency is not None:
+        if self._latency is not None or self.seconds:
             # Pages of several processes: anything may happen in between two calls.
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.seconds)
         if self.calls_left is not None and (weighty or self.counts_all):
             self.calls_left -= 1
             if self.calls_left < 0:

@@ -19,7 +19,10 @@ from atiha_web.sync import (
     adoption,
     base_store,
     calls,
+    cycle,
+    journal,
     local_store,
+    outcomes,
     reconciler,
     recovery,
     rest_cycle,
@@ -27,8 +30,10 @@ from atiha_web.sync import (
     results,
 )
 from atiha_web.sync.acceptance import Acceptance
+from atiha_web.sync.agreement import Agreement
 from atiha_web.sync.base_cycle import Cycle
 from atiha_web.sync.base_store import BaseStore
+from atiha_web.sync.batches import BatchLimit
 from atiha_web.sync.clock import CorrectedClock
 from atiha_web.sync.cycle import SyncCycle
 from atiha_web.sync.engine import Engine
@@ -39,10 +44,11 @@ from atiha_web.sync.merge import PerField, ViewingSessions
 from atiha_web.sync.names import Names
 from atiha_web.sync.pages import Manifest
 from atiha_web.sync.reconciler import Reconciler
-from atiha_web.sync.replica import Base, Replica
+from atiha_web.sync.replica import Base, CollectionView, Replica
 from atiha_web.sync.resolution import Merged, Replayed
 from atiha_web.sync.rest_cycle import RestCycle
 from atiha_web.sync.scheduler import Scheduler
+from atiha_web.sync.signed_in import SignedIn
 from atiha_web.sync.stored_views import StoredViews
 from atiha_web.sync.tabs import TabFollower
 from atiha_web.sync.waits import Waits
@@ -113,7 +119,7 @@ MISTAKES = [
     mistake("the last pages left out", (base_store, "in_turns", "        part = list(islice(remaining, size))\n        if part:", "        part = list(islice(remaining, size))\n        if len(part) < size:\n            return\n        if part:")),
     mistake("the first part of the journal only", (local_store, "in_turns", "    while part:", "    if part:")),
     mistake("manifest before its pages", (BaseStore, "_write_in_turns", "        async for some", "        await self._storage.write({self._names.manifest: manifest})\n        stored = manifest\n        async for some")),
-    mistake("others write between the parts of a reply", (Reconciler, "_apply", "async with local.mutex:", "if True:"), (Engine, "write", "async with local.mutex:", "if True:")),
+    mistake("others write in the middle of a part of a reply", (LocalReplica, "accept", "async with self.mutex.short:", "if True:")),
     # What one operation takes the place of.
     mistake("what a refused write replaced is gone", (Acceptance, "__init__", "in_place_of(operation, self._covered)", "operation")),
     mistake("what a refused write replaced comes back nowhere", (LocalReplica, "settle", "await self._bring_back(operation, apart_from=done)", "pass")),
@@ -155,9 +161,9 @@ MISTAKES = [
     mistake("hidden means sent", (SyncCycle, "parting_request", "        # As few", "        local.forget([each.id for each in batch.operations])\n        # As few")),
     mistake("order lost as a clock is corrected", (reconciler, "restamp", "after=floor", "after=None")),
     mistake("what a refused write replaced is in memory only", (LocalReplica, "_bring_back", "await self.store.append(operation)", "pass")),
-    mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:")),
+    mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:"), (TabFollower, "_take_over", "if change.key is None and self._discards:", "if False:")),
     mistake("what is refused is kept of who discarded it meanwhile", (LocalReplica, "settle", "await self.give_up_too()", "pass")),
-    mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told)", "is_first = True")),
+    mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told[was_own:])", "is_first = True")),
     mistake("old before new in the mirror", (MirroredStorage, "_carry_once", "{**changes, **self._waiting}", "{**self._waiting, **changes}")),
     mistake("drained means asked once", (Session, "drain", "return current.status().pending", "return 0")),
     mistake("a damaged page goes unseen", (BaseStore, "open", "whole = await self._read_pages(manifest, opened)", "whole = await self._read_pages(manifest, opened) or True")),
@@ -172,7 +178,7 @@ MISTAKES = [
     mistake("a busy server's answer is a refusal", (rest_outcomes, "_failure", "if status in (429, 503):", "if status == 503:")),
     mistake("a portal's page is a success", (rest_outcomes, "_success", '    try:\n        read_json(response)\n    except NetworkError as error:\n        return Outcome(Kind.TRANSIENT, f"{error}; trying again")\n', "")),
     mistake("what is gone cannot be deleted", (rest_cycle, "classify_rest", 'if request.method == "DELETE" and status in _GONE:', "if False:")),
-    mistake("the journal shrinks before base is stored, over REST", (RestCycle, "_acknowledge", "            await local.heal()\n            await local.store.base.save(base, changed)\n            await local.settle([operation.id], [])\n", "            await local.settle([operation.id], [])\n            await local.heal()\n            await local.store.base.save(base, changed)\n")),
+    mistake("the journal shrinks before base is stored, over REST", (RestCycle, "_acknowledge", "            await local.store_base(changed)\n            await local.settle([operation.id], [])\n", "            await local.settle([operation.id], [])\n            await local.store_base(changed)\n")),
     mistake("acknowledged, and not in base, over REST", (RestCycle, "_acknowledge", "base.put(record, Row(base.newest + 1, state))", "pass")),
     mistake("what the server has no more stays", (rest_cycle, "_differing", "            differing[record] = State(row.state.timestamp, None)\n", "            pass\n")),
     mistake("asked to wait, and forgotten", (Waits, "note", "if seconds is not None:", "if False:")),
@@ -188,6 +194,61 @@ MISTAKES = [
     mistake("what is read is not shown", (RestCycle, "_take", "                local.memory.refresh(changed)\n", "")),
     mistake("a server's later time hides what waits", (Replayed, "apply", "if state is not None and state.timestamp >= timestamp:", "if False:")),
     mistake("dropped after some tries over REST", (RestCycle, "_drain", "self._fail(resource, error.outcome)", "self._fail(resource, error.outcome); await self._local.settle([operation.id], [])")),
+    # What else is believed, or given up, too early or too late.
+    mistake("over REST what others know better is not learned", (Agreement, "_join", "learned = mine.put_ahead(stored)", "learned = []")),
+    mistake("given up before the mirror knows", (LocalStore, "_give_up", 'await self._storage.flush("disk")', "pass")),
+    mistake("marks of whole writers unread", (recovery, "_is_over", ' or f"{user}:{writer}-" in marks', "")),
+    mistake("marks of nobody", (LocalStore, "erase", 'writers = {f"{name.rpartition(\'-\')[0]}-" for name in entries}', "writers: set[str] = set()")),
+    mistake("erased without a sign", (LocalStore, "erase", "        await self._storage.write({self._names.manifest: erased(self._writer)})\n", "")),
+    mistake("quarantine not written after a clear", (LocalStore, "restore", "{**journal, **refused, **signed_in}", "{**journal, **signed_in}")),
+    mistake("session not written after a clear", (LocalStore, "restore", "{**journal, **refused, **signed_in}", "{**journal, **refused}")),
+    mistake("the queue of who left stays", (Session, "_switch", "await self._clean_queue()", "pass")),
+    mistake("quarantine of other tabs unheard", (TabFollower, "_take_over", "await local.reload_quarantine()", "pass")),
+    mistake("acknowledgements not told to the base being built", (Reconciler, "_take_rows", "if incoming is not None and incoming.epoch == reply.epoch:", "if False:")),
+    mistake("sent before the time is known", (SyncCycle, "_batch", "if not self._local.clock.measured:", "if False:")),
+    mistake("swapped before it is whole", (Reconciler, "_take_changes", "None if shown or reply.more else target", "None if shown else target")),
+    mistake("quarantined and still shown", (LocalReplica, "settle", "done.append(operation.id)", "pass")),
+    mistake("what was replaced is not kept", (local_store, "encode_operation", "if operation.earlier:", "if False:")),
+    mistake("schema untold in the journal", (journal, "_members", "        operation.schema,\n", "        1,\n")),
+    mistake("timestamps not monotone for a key", (CorrectedClock, "tick", "self.writer, newest)", "self.writer, None)")),
+    mistake("every clock error is noise", (CorrectedClock, "measure", "if abs(offset - self.offset_ms) < MIN_CHANGE_MS + round_trip // 2:", "if abs(offset - self.offset_ms) < 60_000:")),
+    mistake("somebody else's 401", (cycle, "classify", "(_OURS if ours else _FOREIGN)", "_OURS")),
+    mistake("no longest wait", (outcomes, "wait_asked", "return min(max(seconds, 0.0), RETRY_AFTER_LAST)", "return max(seconds, 0.0)")),
+    mistake("a new session keeps the old token's trouble", (Scheduler, "hurry", "        self._due = self._now()\n", "        pass\n")),
+    mistake("a page row too many", (decisions, "reply", "page = pulled[:limit]", "page = pulled")),
+    mistake("digest forgets what was there", (decisions, "_number", "            digest ^= row_digest(*record, old.version)\n", "            pass\n")),
+    mistake("the server merges nothing", (decisions, "_merge", "merged[record] = collections[record.collection].policy.merge(current, verdict.state)", "merged[record] = verdict.state")),
+    mistake("anybody's profile", (decisions, "validate", "if collection.single and operation.key != user_id:", "if False:")),
+    mistake("rows of a push told twice", (rows_memory._MemoryTransaction, "changes", "if row.record not in self._written", "if True")),
+    mistake("tombstones untold", (rows_memory._User, "changes", "if row.version > cursor", "if row.version > cursor and row.data is not None")),
+    mistake("a new view order", (CollectionView, "set", "insort(self._order, (state.timestamp, key))", "self._order.append((state.timestamp, key))")),
+    mistake("halved to nothing", (BatchLimit, "refused", "max(1, size // 2)", "max(2, size // 2)")),
+    mistake("a reset forgets what was rebuilt", (Reconciler, "_take_changes", "local.incoming = Base(reply.epoch)\n            return 0, None", "return 0, None")),
+    mistake("cleared storage taken for acknowledgement", (Reconciler, "catch_up", "if missing and await", "if False and await")),
+    mistake("an erased base written again", (BaseStore, "_was_erased", "is_erased(stored) and", "False and")),
+    mistake("more confirmed than was carried", (MirroredStorage, "_carry_once", "self._confirmed = collected", "self._confirmed = self._collected")),
+    mistake("what the mirror lacks is not put there", (MirroredStorage, "_recover", "self._collect(recovery.mirror)", "pass")),
+    mistake("the earlier session wins", (recovery, "_later_session", "times[1] > times[0]", "times[1] < times[0]")),
+    mistake("marks forgotten at once", (recovery, "_is_old", "> MARK_DAYS * _DAY_MS", ">= 0")),
+    mistake("a batch of more than fits", (SyncCycle, "_divide", "self._limit.refused(len(batch))", "pass")),
+    mistake("what is hidden is sent twice", (SyncCycle, "parting_request", "self._carried | self._parted", "set()")),
+    mistake("views of who was here before stay", (Session, "sign_in", "await previous.engine.local.remove_views()", "pass")),
+    # What is taken back, or done by half, where all was well.
+    mistake("marks are not mirrored", (MirroredStorage, "write", "covers = self._policy.covers", "covers = lambda key: self._policy.covers(key) and 'forgotten' not in key")),
+    mistake("quarantine is not mirrored", (MirroredStorage, "write", "covers = self._policy.covers", "covers = lambda key: self._policy.covers(key) and ':q:' not in key")),
+    mistake("signed out before the mirror knows", (Session, "sign_out", 'await self._backend.storage.flush("disk")', "pass")),
+    mistake("heir told after the hand-over", (GuestAdoption, "_adopt", "        await self._storage.write({HEIR_KEY: heir})\n        await self._hand_over(heir, self._live(pending))\n", "        await self._hand_over(heir, self._live(pending))\n        await self._storage.write({HEIR_KEY: heir})\n")),
+    mistake("retried before it is there", (Engine, "retry_quarantined", "        stored = self.local", "        kept = self.local.memory.quarantine[operation_id]\n        await self.drop_quarantined([operation_id])\n        self.local.memory.quarantine[operation_id] = kept\n        stored = self.local")),
+    mistake("discarded writes count as saved", (Engine, "wait_saved", "if name in local.given_up:", "if False:")),
+    mistake("what waited long is mirrored as it was", (MirroredStorage, "_carry_once", "changes = dict(zip(changes, held, strict=True))", "pass")),
+    mistake("restated in memory only", (LocalReplica, "restate", "await self.store.append(operation)", "pass")),
+    mistake("disbelieved without its older ones", (Acceptance, "_disbelieve", "            local.memory.add(older)\n", "            pass\n")),
+    mistake("believed though not stored", (Acceptance, "at_once", "if not stored:", "if False:")),
+    mistake("sent before stored", (SyncCycle, "_batch", "self._held_now() | self._local.unstored", "self._held_now()")),
+    mistake("a failed transaction forgotten", (MirroredStorage, "_carry_once", "self._waiting, self._since = {**changes, **self._waiting}, since", "self._confirmed = collected")),
+    mistake("the last changes left behind at close", (MirroredStorage, "close", "if self._waiting:", "if False:")),
+    mistake("half a sign-in", (SignedIn, "_write_whole", "            await self._storage.write(dict(again))\n", "")),
+    mistake("adoption begun is not finished", (GuestAdoption, "_is_needed", "if await self._heir() is not None:", "if False:"), (GuestAdoption, "run", "await self._heir() or user_id", "user_id")),
 ]
 # fmt: on
 

@@ -106,6 +106,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     _ready: deque[asyncio.Handle]
     _process_events: Callable[[list[tuple[selectors.SelectorKey, int]]], None]
+    # Never: `bool()` says so, and every handle and future asks.
+    get_debug = staticmethod(bool)
 
     def __init__(self) -> None:
         self._virtual = 1_000.0

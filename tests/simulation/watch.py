@@ -283,12 +283,18 @@ class Watch:
             for user, account in self.accounts.items()
             if user == promise.user_id
         ]
-        if promise.excused or promise.refused:
+        if promise.refused or promise.excused not in ("", _DISCARDED):
+            return
+        if promise.excused and self._world.was_restored:
+            # It may have been there before.
             return
         known_there = any(says(record.collection, fact, promise.fact) for fact in held)
         require(
             known_there, 1, "saved('server') returned before the server had %s", promise.operation
         )
+
+
+_DISCARDED = "it was discarded"
 
 
 def _fact(row: Row) -> Fact:

@@ -10,6 +10,7 @@ from atiha_web.errors import AtihaError, ClosedError, InvalidDataError, StorageE
 from atiha_web.sync.engine import Write
 from atiha_web.sync.names import GUEST
 from atiha_web.sync.operation import RecordKey
+from atiha_web.sync.synchronizer import Synchronizer
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import BAD
 from tests.simulation.leaving import log_out
@@ -33,34 +34,42 @@ async def write_on(world: World, page: Page, dice: Random) -> None:
     await state(world, page, content(world, page, page.synchronizer.user_id, dice), dice)
 
 
-async def write_record(world: World, page: Page, name: str, key: str, dice: Random) -> None:
+async def write_record(
+    world: World, page: Page, name: str, key: str, dice: Random, *, follows: bool = False
+) -> None:
     """Write one record, if anybody is there by now; all but ratings the server refuses."""
     if page.synchronizer is None:
         return
     value = f"{page.synchronizer.user_id}/{page.name}/{world.number()}"
     if name == "ratings":
-        await state(world, page, (name, key, {"rating": 5, "review": value}, value), dice)
+        data: dict[str, Any] = {"rating": 5, "review": value}
     else:
-        bad = {"text": dice.choice(sorted(BAD))}
-        await state(world, page, (name, key, bad, value), dice)
+        data = {"text": dice.choice(sorted(BAD))}
+    await state(world, page, (name, key, data, value), dice, follows=follows)
 
 
 Content = tuple[str, str, dict[str, Any] | None, str]
 """A collection, a key, data (``None`` to delete), and a value that nobody wrote before."""
 
 
-async def state(world: World, page: Page, what: Content, dice: Random) -> None:
-    """State something on a page."""
+async def state(
+    world: World, page: Page, what: Content, dice: Random, *, follows: bool = False
+) -> None:
+    """State something on a page; ``follows``: somebody surely waits for each level."""
     synchronizer = page.synchronizer
     assert synchronizer is not None
     user_id, device = synchronizer.user_id, page.device
     collection, key, data, value = what
+    place = page.name, user_id, collection, key
+    device.stated[place] += 1
+    number = device.stated[place]
     try:
         done = await page.finish(synchronizer.write(collection, key, data))
     except StorageError as error:
         world.note("%s: no room for %s/%s = %s: %s", page.name, collection, key, value, error)
         world.count("no room for a write")
         world.ledger.refused.add(value)
+        check_untouched(page, synchronizer, value)
         return
     except AtihaError as error:
         world.note("%s: %s/%s was refused: %s", page.name, collection, key, error)
@@ -70,9 +79,12 @@ async def state(world: World, page: Page, what: Content, dice: Random) -> None:
         world.ledger.unsure.append(Unsure(device, user_id, RecordKey(collection, key), data))
         device.died_writing = True
         return
-    await accepted(world, page, done, user_id, dice)
+    await accepted(world, page, done, user_id, dice, follows=follows)
     shown = key in synchronizer.engine.view(collection) and done.record is not None
-    require(shown == (data is not None), 5, "%s does not show %s", page.name, done.operation)
+    # Who goes on writing may have stated it anew before this returned.
+    is_last = device.stated[place] == number
+    holds = shown == (data is not None) or not is_last
+    require(holds, 5, "%s does not show %s", page.name, done.operation)
     # Two pages write in the same millisecond only if a person has four hands.
     await asyncio.sleep(0.005 if device.spec.latency is None else 0.05)
 
@@ -84,8 +96,13 @@ async def accepted(
     user_id: str,
     dice: Random,
     begun_ms: int | None = None,
+    *,
+    follows: bool = False,
 ) -> None:
-    """A write returned, that began just now or at ``begun_ms``: from now on it is promised."""
+    """A write returned, that began just now or at ``begun_ms``: from now on it is promised.
+
+    ``follows``: see ``state``.
+    """
     promise = world.ledger.accept(page, done, user_id)
     if promise is None:
         return
@@ -94,8 +111,15 @@ async def accepted(
     page.device.guests_wrote |= user_id == GUEST
     made_ms = world.now_ms() if begun_ms is None else begun_ms
     check_time(page, promise.operation.timestamp, made_ms)
-    if dice.random() < 0.5:
+    if dice.random() < 0.5 or follows:
         page.run(follow(page, promise, done))
+
+
+def check_untouched(page: Page, synchronizer: Synchronizer, value: str) -> None:
+    """Nothing is left of a write that found no room."""
+    memory = synchronizer.engine.local.memory
+    held = [each.id for each in memory.pending.values() if value in str(each.data)]
+    require(not held, 10, "%s raised, and %s keeps it as %s", value, page.name, held)
 
 
 def check_time(page: Page, timestamp: str, made_ms: int) -> None:
@@ -104,8 +128,16 @@ def check_time(page: Page, timestamp: str, made_ms: int) -> None:
         page.synchronizer,
         page.device.times_set,
     ):
+        # What took until the database answered may have been stamped before it knew.
+        knew = page.knew_time_ms <= made_ms
         behind = made_ms - int(timestamp[:12], 16)
-        require(behind < 12_000, 5, "%s knows the time, and is %s ms behind", page.name, behind)
+        require(
+            not knew or behind < 12_000,
+            5,
+            "%s knows the time, and is %s ms behind",
+            page.name,
+            behind,
+        )
 
 
 OFTEN = ["ratings", *2 * ["watch_history"], *2 * ["settings"], "profile", "notes", "favorites"]
