@@ -15,6 +15,8 @@ PAUSES = [0.0, 0.0, 0.01, 0.3, 0.3, 0.3, 1.0, 5.0, 5.0, 40.0]
 SIZES = [4, 8, 8, 12, 12, 20, 36]
 WRONG_CLOCKS = {"jump_clock", "clock_set_right", "clock_set_back"}
 """What happens only where clocks may be wrong."""
+AT_ONE_MOMENT = {"two_heirs"}
+"""What happens only where pages see at once what others store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ def _lately(plan: Plan, late: Mapping[str, float], chance: random.Random) -> Pla
     )
     more = _some(late, chance.randint(1, 2), chance, skewed=plan.skewed)
     steps = _among(plan.steps, more, len(devices), chance)
+    if not {*more}.isdisjoint(AT_ONE_MOMENT):
+        devices = tuple(replace(device, locks=True, latency=None) for device in devices)
     return replace(plan, steps=steps, devices=devices, users=2)
 
 
