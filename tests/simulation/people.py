@@ -60,7 +60,8 @@ async def hide(world: World, device: Device, dice: Random) -> None:
         # What it heard meanwhile that another page has sent is none of its business any more.
         opened = page.synchronizer
         waits = set() if opened is None else set(opened.engine.local.memory.pending)
-        left = (due - page.flushed) & waits
+        # And a request of its own may have begun just then.
+        left = (due - page.flushed - page.carrying) & waits
         if world.plan.rest and page.flushed:
             # There each is a request of its own, and the oldest goes.
             left = set()
