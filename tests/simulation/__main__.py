@@ -17,7 +17,9 @@ from tests.simulation.runs import STEPS, plan_of, run
 
 def main() -> int:
     """Run seeds; tells in words what failed, and returns 1 then."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--seeds", type=int, default=2000, help="how many seeds (2000)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (0)")
     parser.add_argument("--jobs", type=int, help="processes; one for each core unless told")
