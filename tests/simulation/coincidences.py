@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from random import Random
 
 from atiha_web.errors import StorageUnavailableError
@@ -11,7 +10,14 @@ from atiha_web.testing import fake_server
 from tests.simulation.browser import Device
 from tests.simulation.faults import clear
 from tests.simulation.leaving import log_out
-from tests.simulation.pages import Action, open_page, sign_in, signed_page, two_pages
+from tests.simulation.pages import (
+    Action,
+    open_page,
+    sign_in,
+    signed_page,
+    sync_until_told,
+    two_pages,
+)
 from tests.simulation.promptness import check_erased
 from tests.simulation.violations import require
 from tests.simulation.world import World
@@ -135,11 +141,7 @@ async def opens_as_another_learns(world: World, device: Device, dice: Random) ->
     for _ in range(dice.randint(1, 3)):
         if page.can_act():
             await write_on(world, page, dice)
-    page.replied.clear()
-    page.sync()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            await page.replied.wait()
+    await sync_until_told(page)
     for _ in range(dice.randint(0, 60)):
         await asyncio.sleep(0)
     await open_page(world, device)

@@ -17,7 +17,7 @@ from tests.simulation.faults import (
     tighten,
 )
 from tests.simulation.leaving import log_out, log_out_discard, log_out_keep, switch_user
-from tests.simulation.pages import Action, open_page, signed_page, two_pages
+from tests.simulation.pages import Action, open_page, signed_page, sync_until_told, two_pages
 from tests.simulation.people import retry_refused
 from tests.simulation.promptness import check_erased
 from tests.simulation.world import World
@@ -35,12 +35,7 @@ async def interrupted(world: World, device: Device, dice: Random) -> None:
             await write_on(world, page, dice)
     if dice.random() < 0.5:
         await others_put(world, user_id, f"k{dice.randint(0, 2)}")
-    page.replied.clear()
-    page.sync()
-    try:
-        async with asyncio.timeout(5):
-            await page.replied.wait()
-    except TimeoutError:
+    if not await sync_until_told(page):
         return
     what = dice.choice(MEANWHILE)
     # What is to happen in the midst of it comes early.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -60,6 +61,18 @@ async def two_pages(world: World, device: Device, dice: Random) -> tuple[Page, P
     page = await signed_page(world, device, dice)
     other = await open_page(world, device) if len(device.pages) < 3 else None
     return None if page is None or other is None else (page, other)
+
+
+async def sync_until_told(page: Page) -> bool:
+    """Have a page sync, and wait until the server told it something; tells whether it did."""
+    page.replied.clear()
+    page.sync()
+    try:
+        async with asyncio.timeout(5):
+            await page.replied.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def sign_in(world: World, page: Page, user_id: str) -> bool:

@@ -18,7 +18,7 @@ from atiha_web.sync.names import GUEST
 from tests.simulation.browser import Device, Page
 from tests.simulation.leaving import journal_of, log_out
 from tests.simulation.oracle import check_mirror, unsent
-from tests.simulation.pages import Action, open_page, sign_in
+from tests.simulation.pages import Action, open_page, sign_in, sync_until_told
 from tests.simulation.people import drop_refused, retry_refused
 from tests.simulation.promptness import views_of
 from tests.simulation.violations import require
@@ -151,10 +151,16 @@ async def kill_back_to(world: World, device: Device, moment: float) -> None:
 # -- guests ----------------------------------------------------------------------------------
 
 
+def _heirs(world: World, dice: Random) -> tuple[str, str]:
+    """Who signs in first, and who after that; now and then it is the same person."""
+    heir, other = dice.sample(world.users * 2, 2)
+    return heir, other
+
+
 async def adopted_and_rewound(world: World, device: Device, dice: Random) -> None:
     """A killed browser forgets that somebody took over what a guest wrote; then another comes."""
     page = await only_page(world, device, None)
-    heir, other = dice.sample(world.all_users[:-1] * 2, 2)
+    heir, other = _heirs(world, dice)
     if page is None:
         return
     await write_surely(world, page, dice, dice.randint(1, 3))
@@ -178,7 +184,7 @@ async def _change_places(world: World, device: Device, page: Page | None, other:
 async def no_room_for_an_heir(world: World, device: Device, dice: Random) -> None:
     """There is no room to take over all that a guest wrote; once there is, another one comes."""
     page = await only_page(world, device, None)
-    heir, other = dice.sample(world.all_users[:-1] * 2, 2)
+    heir, other = _heirs(world, dice)
     if page is None:
         return
     await write_surely(world, page, dice, dice.randint(2, 4))
@@ -210,7 +216,7 @@ async def two_heirs(world: World, device: Device, dice: Random) -> None:
         return
     if dice.random() < 0.7:
         page.storage.counts_all, page.storage.calls_left = False, dice.randint(0, 12)
-    heir, other = dice.sample(world.all_users[:-1] * 2, 2)
+    heir, other = _heirs(world, dice)
     await asyncio.gather(sign_in(world, page, heir), sign_in(world, another, other))
     await asyncio.sleep(2)
     await world.reap()
@@ -227,11 +233,7 @@ async def left_as_it_learns(world: World, device: Device, dice: Random) -> None:
     if page is None:
         return
     await write_surely(world, page, dice, dice.randint(1, 2))
-    page.replied.clear()
-    page.sync()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            await page.replied.wait()
+    await sync_until_told(page)
     for _ in range(dice.randint(0, 60)):
         await asyncio.sleep(0)
     if page.usable:
@@ -342,11 +344,7 @@ async def no_room_to_replace(world: World, device: Device, dice: Random) -> None
 
 async def _until_answered(page: Page, dice: Random) -> None:
     """A page is told something, and its storage is one of a worker: each call takes its time."""
-    page.replied.clear()
-    page.sync()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            await page.replied.wait()
+    await sync_until_told(page)
     page.storage.seconds = 0.005
     for _ in range(dice.randint(0, 9)):
         await asyncio.sleep(0)
