@@ -84,7 +84,7 @@ class LocalReplica:
         """What storage said of who is signed in, where it named this user."""
         self.stored_views = StoredViews(self.memory, self.names)
         self.hidden = False
-        """Whether the user has signed out, in another tab: nothing of theirs is to be read."""
+        """Whether the user has signed out, in this tab or another: nobody is to read of them."""
         self._times = LastSync(backend.storage)
         self._accepting = asyncio.Lock()
         self._closed = False

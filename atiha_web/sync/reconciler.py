@@ -135,8 +135,8 @@ class Reconciler:
                 raise
             finally:
                 # Base has the rows by now, and no later change of the server would show them.
-                pause = local.mutex.pause
-                async for records in in_turns(sorted(changed), CHANGES_PER_TURN, pause):
+                ordered = sorted(changed)
+                async for records in in_turns(ordered, CHANGES_PER_TURN, local.mutex.pause):
                     local.memory.refresh(records)
             await local.mutex.pause()
             await local.write_back()
@@ -185,8 +185,7 @@ class Reconciler:
             return 0, None
         target = local.target
         records: list[RecordKey] = []
-        pause = local.mutex.pause
-        async for some in in_turns(reply.changes, CHANGES_PER_TURN, pause):
+        async for some in in_turns(reply.changes, CHANGES_PER_TURN, local.mutex.pause):
             records += target.put_changes(some, local.registry)
         target.epoch, target.cursor = reply.epoch, reply.cursor
         shown = target is local.memory.base

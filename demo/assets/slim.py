@@ -118,9 +118,10 @@ def _unused(source: bytes) -> Iterator[_Span]:
         match node:
             case ast.arg(annotation=ast.expr() as kind):
                 yield from _types(lines, b":", kind)
-            case ast.FunctionDef(returns=ast.expr() as kind):
-                yield from _types(lines, b"->", kind)
-            case ast.AsyncFunctionDef(returns=ast.expr() as kind):
+            case (
+                ast.FunctionDef(returns=ast.expr() as kind)
+                | ast.AsyncFunctionDef(returns=ast.expr() as kind)
+            ):
                 yield from _types(lines, b"->", kind)
             case ast.Expr(ast.Constant(str())):
                 yield _span(lines, node, node, '""')

@@ -51,6 +51,15 @@ async def write_in_the_turns_of(
     return written
 
 
+async def check_all_is_there(written: list[str], tab: Synchronizer, server: FakeServer) -> None:
+    assert (await tab.sync()).ok
+    rows = {row["contentId"]: row["rating"] for row in await server.rows_of("ann", "ratings")}
+    assert {rows.get(key) for key in written} == {5}
+    assert {rating(tab, key) for key in written} == {5}
+    assert {key: rating(tab, key) for key in rows} == rows
+    assert queue_of(tab) == 0
+
+
 @pytest.fixture
 async def tv(server: FakeServer, wall: ManualClock, open_tab: OpenTab) -> Synchronizer:
     """Another device, which brought so many ratings to the server."""
@@ -153,15 +162,6 @@ async def test_a_record_that_a_reply_brings_can_be_read_as_soon_as_it_counts_as_
     assert tab.engine.local.mutex.locked()
     assert tab.nothing_to_change("ratings", "r007").record is not None
     await syncing
-
-
-async def check_all_is_there(written: list[str], tab: Synchronizer, server: FakeServer) -> None:
-    assert (await tab.sync()).ok
-    rows = {row["contentId"]: row["rating"] for row in await server.rows_of("ann", "ratings")}
-    assert {rows.get(key) for key in written} == {5}
-    assert {rating(tab, key) for key in written} == {5}
-    assert {key: rating(tab, key) for key in rows} == rows
-    assert queue_of(tab) == 0
 
 
 async def test_a_tab_that_slept_forgets_nothing_that_was_written_as_it_reads_base(
