@@ -25,7 +25,7 @@ class WireModel(BaseModel):
     """camelCase on the wire, snake_case in Python; unknown members are ignored.
 
     Members that may be left out have a default, of which pydantic gives each instance its own copy:
-    to learn how a factory like ``list`` is called takes it 5 ms, and a browser 40.
+    to learn how a factory like ``list`` is called takes it longer than to build the instance.
     """
 
     model_config = ConfigDict(
