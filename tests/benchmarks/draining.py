@@ -6,7 +6,7 @@ RxDB has two storages without a price: it is measured on both, and ours beside t
 from tests.benchmarks.figures import Figure, middle
 from tests.benchmarks.lab import Lab, call, peer
 
-ROUNDS = 3
+ROUNDS = 7
 WRITES = 1_000
 MOST_REQUESTS = 4
 PEERS = {"dexie": "RxDB on Dexie", "localstorage": "RxDB on localStorage"}
