@@ -232,7 +232,9 @@ def says_for_good(request: Request, fault: Fault, *, ours: bool) -> bool:
     if fault.reply is None:
         return False
     too_large = ours and is_single(request) and fault.reply.status == 413
-    gone = fault.reply.status == 404 and HEADER in fault.reply.headers
+    # Of a server that is none of ours a proxy's word may be its own.
+    believed = not ours or HEADER in fault.reply.headers
+    gone = believed and fault.reply.status in (401, 404)
     return too_large or (gone and request.url.endswith("/api/sessions/current"))
 
 
