@@ -124,7 +124,9 @@ class Device:
 
     def set_clock(self, skew: int) -> None:
         """The clock jumps; it is ``skew`` ms off from now on."""
-        self.times_set += skew != self.skew
+        if skew != self.skew:
+            self.world.ledger.clock_set(self)
+            self.times_set += 1
         self.skew = skew
 
     @property
@@ -346,6 +348,16 @@ class Page:
             if self.knows_time != known:
                 self.knew_time_ms = self.device.world.now_ms()
             self.knows_time = known
+            for promise in self.written:
+                promise.dated = True
+
+    @property
+    def is_right(self) -> bool:
+        """Whether this page knows by how much its clock is off."""
+        return self.synchronizer is not None and self.knows_time == (
+            self.synchronizer,
+            self.device.times_set,
+        )
 
     def signal(self, name: str) -> None:
         """The browser tells this page something."""

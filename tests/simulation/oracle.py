@@ -340,6 +340,8 @@ def contains(data: Mapping[str, Any] | None, part: Mapping[str, Any] | None) -> 
 def check_last(world: World) -> None:
     """Of a record that only one device writes, what it wrote last is what is there."""
     last: dict[tuple[str, RecordKey], Promise] = {}
+    of_record = ((each.user_id, each.operation.record, each) for each in world.ledger.promises)
+    undatable = {(user_id, record) for user_id, record, each in of_record if each.undatable}
     for promise in world.ledger.promises if not world.plan.rest else ():
         if promise.operation.key == f"{promise.device.name}-own" and not promise.refused:
             last[promise.user_id, promise.operation.record] = promise
@@ -348,6 +350,8 @@ def check_last(world: World) -> None:
         if promise.excused or user_id == GUEST or device.guests_wrote or device.died_writing:
             continue
         if record.collection != "ratings" or (world.skewed and device.blurred):
+            continue
+        if (user_id, record) in undatable:
             continue
         held = world.watch.accounts[user_id].held(record)
         same = held is not None and (held.data or {}).get("review") == (

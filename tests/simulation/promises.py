@@ -40,6 +40,10 @@ class Promise:
     """A kill put it back in storage: only the database knows since that it was given up."""
     settled: bool = False
     """The server decided about it at least once: after a kill the next pull may have to tell."""
+    dated: bool = True
+    """Whether its page knew the server's time as it was stamped, or learned it later."""
+    undatable: bool = False
+    """The clock was set before anybody learned by how much it had been off."""
     left_to: list[Promise] = field(default_factory=list)
     """What alone says it since a restore took it from the server: lost with the last of these."""
 
@@ -109,10 +113,15 @@ class Ledger:
             return None
         fact = stated(operation.collection, operation.timestamp, operation.data)
         moment = asyncio.get_running_loop().time()
-        promise = Promise(user_id, page.device, operation, fact, moment)
+        promise = Promise(user_id, page.device, operation, fact, moment, dated=page.is_right)
         self.promises.append(promise)
         page.written.append(promise)
         return promise
+
+    def clock_set(self, device: Device) -> None:
+        """What nobody has learned of the clock until now nobody can."""
+        for promise in self.of(device):
+            promise.undatable |= not (promise.dated or promise.settled)
 
     def of(self, device: Device) -> Iterable[Promise]:
         """What was promised on a device."""

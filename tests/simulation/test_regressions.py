@@ -71,6 +71,7 @@ KEPT: dict[str, str] = {
     "a proxy refuses what an earlier app left, which is in quarantine then": '[1061271,[[0.0,true,true,false,1500,0],[null,true,true,false,-1500,0.3]],1,false,2,3,[2,2],[["speak_badly",1,3002097130,0.0],["bad_network",1,3828044315,0.0],["leave_behind",1,3347141863,0.0]],false,null,true,"PATCH",true]',
     "a page is hidden in the turn in which its own sync begins": '[1013586,[[null,true,true,false,1500,0],[null,true,true,false,0,0]],1,false,1,500,[2,2],[["overtaken_by_a_restore",1,2553419296,0.3],["unplug",1,3078171690,0.3],["unplug",1,2852282433,5.0],["doom",1,3540355361,5.0],["write",1,2329448441,0.01],["write_as_guest",0,1792655605,40.0],["hide",1,3717984202,40.0]],false,null,true,"",false]',
     "a proxy says of a server that is none of ours that there is no session to end": '[2002967,[[0.02,true,true,false,1500,0],[0.0,false,true,false,0,0.3]],1,false,1,3,[2,2],[["sync",0,1946961835,5.0],["bad_network",0,3241545789,0.01],["as_nobody",0,381045955,1.0]],false,5.0,false,"PUT",true]',
+    "a clock is set before anybody learned by how much it was off as a write was stamped": '[2006135,[[null,true,true,false,7200000,0.3]],1,true,2,3,[2],[["interrupted",0,3466624456,0.0],["open_another",0,2440115412,0.0],["expire_tokens",0,482071981,0.0],["write",0,648330444,0.0],["jump_clock",0,3078379694,0.0]],false,null,true,"",false]',
 }
 # fmt: on
 
