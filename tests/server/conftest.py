@@ -1,6 +1,7 @@
 """Fixtures of the server's tests: the API in this process, and accounts to talk to it with."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import asyncpg
 import httpx
@@ -25,6 +26,17 @@ BASE_URL = "https://atiha.test"
 SignUp = Callable[..., Awaitable[Account]]
 
 
+@asynccontextmanager
+async def asked_directly(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an app that runs in this process until the block ends."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client,
+    ):
+        yield client
+
+
 @pytest.fixture
 def app(database_url: str) -> FastAPI:
     return create_app(database_url)
@@ -33,11 +45,7 @@ def app(database_url: str) -> FastAPI:
 @pytest.fixture
 async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client that keeps no cookies from one request to the next."""
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client,
-    ):
+    async with asked_directly(app) as client:
         yield client
 
 

@@ -62,14 +62,21 @@ def template(postgres: EmbeddedPostgres) -> str:
     return TEMPLATE
 
 
-@pytest.fixture
-def database_url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """A database of the test's own."""
+@contextmanager
+def cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """The URL of a database like the template, until the block ends."""
     name = f"test_{next(_numbers)}"
     maintenance = postgres.database_url("postgres")
     _execute(maintenance, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield postgres.database_url(name)
     _execute(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """A database of the test's own."""
+    with cloned(postgres, template) as url:
+        yield url
 
 
 @pytest.fixture
