@@ -63,6 +63,15 @@ class Promise:
                 return user_id
         return None
 
+    def is_held_for(self, user_id: str) -> bool:
+        """Whether the device holds it as a word of this user's.
+
+        A guest's is none before that user has taken it over: another one may do so, and what a
+        guest deletes nobody takes over.
+        """
+        holder = self.stored_in
+        return holder is not None and user_id in (holder, GUEST)
+
 
 _names_of = cache(Names)
 """Asked for each promise again and again."""
@@ -202,7 +211,9 @@ class Ledger:
             if not names & before or names & after:
                 continue
             holders = [
-                each for each in same if each.stored_in and each.operation.id not in answered
+                each
+                for each in same
+                if each.is_held_for(promise.user_id) and each.operation.id not in answered
             ]
             if not holders:
                 promise.excused = promise.excused or "the server was restored from a backup"
