@@ -152,6 +152,18 @@ class Cycle(ABC):
                 raise CycleFailedError(outcome)
             await asyncio.sleep(FAST_TRY_DELAY * attempt * (0.5 + self._local.backend.random()))
             attempt += 1
+            await self._forget_discarded()
+            if self._carried & self._local.given_up - self._local.memory.pending.keys():
+                words = "what was to be sent was discarded in another tab, by who signed out"
+                raise CycleFailedError(Outcome(Kind.TRANSIENT, words))
+
+    async def _forget_discarded(self) -> None:
+        """Learn what a person discarded in another tab: who slept hears of that only later.
+
+        To be called right before what is pending is sent: it must not leave this device.
+        """
+        async with self._local.mutex:
+            await self._local.give_up_too()
 
     async def _try(self, request: Request, judge: Judge) -> tuple[Outcome, Response | None]:
         try:

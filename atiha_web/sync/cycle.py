@@ -60,22 +60,24 @@ class SyncCycle(Cycle):
         if not self._is_prepared:
             self._is_prepared = True
             await built_in_turns(WIRE_MODELS)
-        batch, more = self._batch(), True
+        batch, more = await self._batch(), True
         while more or batch.operations:
             applied, more = await self._exchange(batch, tally)
             if applied is not None:
                 self._check_progress(batch.operations, applied, tally)
             await asyncio.sleep(0)
-            batch = self._batch()
+            batch = await self._batch()
 
-    def _batch(self) -> Batch:
+    async def _batch(self) -> Batch:
         # Before the first send of a session the server's clock must be known: a write made under
         # a slow clock would lose against older ones.
         if not self._local.clock.measured:
             return Batch()
         pending = self._local.memory.pending.values()
-        spared = self._held_now() | self._local.unstored
-        return next_batch(pending, self._limit.operations, spared)
+        if pending:
+            # What is being written is stored by then, too.
+            await self._forget_discarded()
+        return next_batch(pending, self._limit.operations, self._held_now())
 
     def _held_now(self) -> set[str]:
         now = asyncio.get_running_loop().time()

@@ -129,6 +129,7 @@ class RestCycle(Cycle):
     async def _drain(self, resource: str, queue: list[Operation], tally: Tally) -> None:
         """Send a resource's operations until one fails for now."""
         for operation in queue:
+            await self._forget_discarded()
             if operation.id not in self._local.memory.pending:
                 continue
             try:

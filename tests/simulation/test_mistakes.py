@@ -244,7 +244,6 @@ MISTAKES = [
     mistake("restated in memory only", (LocalReplica, "restate", "await self.store.append(operation)", "pass")),
     mistake("disbelieved without its older ones", (Acceptance, "_disbelieve", "            local.memory.add(older)\n", "            pass\n")),
     mistake("believed though not stored", (Acceptance, "at_once", "if not stored:", "if False:")),
-    mistake("sent before stored", (SyncCycle, "_batch", "self._held_now() | self._local.unstored", "self._held_now()")),
     mistake("a failed transaction forgotten", (MirroredStorage, "_carry_once", "self._waiting, self._since = {**changes, **self._waiting}, since", "self._confirmed = collected")),
     mistake("the last changes left behind at close", (MirroredStorage, "close", "if self._waiting:", "if False:")),
     mistake("half a sign-in", (SignedIn, "_write_whole", "            await self._storage.write(dict(again))\n", "")),

@@ -74,6 +74,7 @@ KEPT: dict[str, str] = {
     "a clock is set before anybody learned by how much it was off as a write was stamped": '[2006135,[[null,true,true,false,7200000,0.3]],1,true,2,3,[2],[["interrupted",0,3466624456,0.0],["open_another",0,2440115412,0.0],["expire_tokens",0,482071981,0.0],["write",0,648330444,0.0],["jump_clock",0,3078379694,0.0]],false,null,true,"",false]',
     "a guest's deletion counts as all that is left of what a discard and a restore took": '[2004149,[[0.02,true,true,true,-1500,0]],2,false,1,3,[2],[["no_room_to_replace",0,646410525,0.0],["overtaken_by_a_restore",0,3373012088,0.0],["interrupted",0,756351413,0.0],["burst",0,2052952431,0.0],["restore",0,1005720533,0.0]],true,null,true,"",false]',
     "what a guest says counts as all that is left of another's word, and goes to an heir of their own": '[2004149,[[0.02,true,true,true,-1500,0]],2,false,1,3,[2],[["no_room_to_replace",0,646410525,0.0],["overtaken_by_a_restore",0,3373012088,0.0],["interrupted",0,756351413,0.0],["burst",0,2179419893,0.0],["restore",0,1005720533,0.0],["switch_user",0,922121676,1.0]],true,null,true,"",false]',
+    "a page that slept between two requests sends what another one discarded": '[2007397,[[0.02,false,true,false,1500,0.3],[null,true,true,false,0,0],[null,true,true,true,1500,0]],1,false,2,500,[2,2,2],[["interrupted",1,809221216,0.0],["discarded_elsewhere",1,1810654419,0.0],["write",1,1940964619,0.0]],false,null,false,"",false]',
 }
 # fmt: on
 

@@ -12,6 +12,7 @@ from atiha_web.errors import StorageUnavailableError
 from atiha_web.sync.names import QUEUE_KEY, Names
 from atiha_web.sync.synchronizer import Synchronizer
 from atiha_web.testing.fake_server import FakeDevice
+from tests.unit.sync.samples import turns
 
 NAMES = Names("ann")
 
@@ -75,11 +76,13 @@ async def test_what_is_not_stored_yet_is_not_sent(tab: Synchronizer, storage: Sl
     storage.may.clear()
     writing = asyncio.ensure_future(rate(tab, 3))
     await storage.asked.wait()
-    assert tab._cycle._batch().operations == []  # type: ignore[attr-defined]  # as a cycle asks
+    asking = asyncio.ensure_future(tab._cycle._batch())  # type: ignore[attr-defined]  # as a cycle
+    await turns()
     assert tab._cycle.parting_request() is None
+    assert not asking.done()
     storage.may.set()
     await writing
-    assert len(tab._cycle._batch().operations) == 1  # type: ignore[attr-defined]  # as above
+    assert len((await asking).operations) == 1
     await tab.stop()
 
 

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import ClosedError
 from atiha_web.sync.names import QUEUE_KEY, SESSION_KEY
+from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.synchronizer import Synchronizer
-from atiha_web.testing.fake_server import FakeDevice
+from atiha_web.testing.fake_server import FakeDevice, FakeServer, lost_request
 from tests.unit.sync.samples import OpenTab, queue_of, rating, turns
 
 
@@ -22,6 +24,12 @@ async def asleep(tab: Synchronizer) -> AsyncIterator[None]:
         yield
         await turns()
     await turns()
+
+
+async def fall_deaf(tab: Synchronizer) -> None:
+    """From now on it hears nothing of what others do."""
+    assert tab.engine._tabs is not None
+    await tab.engine._tabs.stop()
 
 
 async def being_saved(tab: Synchronizer) -> asyncio.Task[None]:
@@ -83,6 +91,41 @@ async def test_what_the_server_refuses_is_not_kept_once_it_was_discarded(
         await b.engine.local.erase()
     await refusing
     assert [key for key in device.origin.items if operation.id in key] == []
+
+
+async def test_what_was_discarded_between_two_requests_is_not_sent(
+    server: FakeServer, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.write("ratings", "m1", {"rating": 4})
+    await fall_deaf(a)
+    apply = Reconciler.apply
+
+    async def sleeps(reconciler: Reconciler, *args: Any) -> Any:
+        applied = await apply(reconciler, *args)
+        monkeypatch.undo()
+        await b.engine.local.erase()
+        return applied
+
+    monkeypatch.setattr(Reconciler, "apply", sleeps)
+    assert (await a.sync()).ok
+    assert [each.request.operations for each in server.exchanges] == [[]]
+
+
+async def test_what_was_discarded_as_its_request_failed_is_not_sent_again(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    await a.write("ratings", "m1", {"rating": 4})
+    await fall_deaf(a)
+    server.fail_next(lost_request())
+    syncing = asyncio.ensure_future(a.sync())
+    await turns()
+    assert a.status().in_flight == 1
+    await b.engine.local.erase()
+    assert "discarded" in (await syncing).message
+    assert [each.request.operations for each in server.exchanges] == [[]]
 
 
 async def test_what_was_refused_before_any_base_was_stored_waits_no_more(
