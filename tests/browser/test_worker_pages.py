@@ -174,6 +174,8 @@ async def show(owner: Page, origin: OriginServer) -> AsyncIterator[OpenPage]:
             await run(owner, LEAVE, kernel)
     for page in opened:
         await page.close()
+    # What a closed page held a busy browser frees later.
+    await eventually(lambda: no_locks(owner))
     await owner.evaluate("localStorage.clear()")
 
 
