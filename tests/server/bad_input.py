@@ -1,7 +1,7 @@
 """Input that is bad on both ends, and what a database holds, to compare it with."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
@@ -23,7 +23,16 @@ def nested(levels: int) -> Any:
     return value
 
 
-# Collection, key, data, what the error names, and the server's code for such an operation.
+class BadRecord(NamedTuple):
+    """A record, what the error names, and the server's code for such an operation."""
+
+    collection: str
+    key: str
+    data: dict[str, Any]
+    named: str
+    code: str
+
+
 RECORDS: dict[str, tuple[str, str, dict[str, Any], str, str]] = {
     "unknown collection": ("films", "m1", {"rating": 5}, "films", "unknown_collection"),
     "rating 0": ("ratings", "m1", {"rating": 0}, "rating", "invalid"),
@@ -57,5 +66,5 @@ RECORDS: dict[str, tuple[str, str, dict[str, Any], str, str]] = {
     "profile of another": ("profile", "bob", {"autoplay": True}, "own id", "invalid"),
 }
 record_cases = pytest.mark.parametrize(
-    ("collection", "key", "data", "named", "code"), RECORDS.values(), ids=RECORDS.keys()
+    "case", [BadRecord(*each) for each in RECORDS.values()], ids=RECORDS.keys()
 )

@@ -1,7 +1,6 @@
 """Bad input, before it leaves a client: an error that says what to do, and nothing is changed."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import asyncpg
 import pytest
@@ -11,7 +10,7 @@ from atiha_web import Client, InvalidDataError, OperationTooLargeError, UnknownC
 from atiha_web.backends.httpx import HttpxTransport
 from atiha_web.backends.memory import MemoryOrigin, memory_backend
 from atiha_web.errors import ProblemError
-from tests.server.bad_input import contents, record_cases
+from tests.server.bad_input import BadRecord, contents, record_cases
 from tests.server.fixtures import PASSWORD, Account
 
 EMAIL = "ada@example.test"
@@ -35,12 +34,9 @@ async def client(origin: MemoryOrigin) -> AsyncIterator[Client]:
 async def test_a_write_of_bad_data_raises_and_changes_nothing(
     client: Client,
     origin: MemoryOrigin,
-    collection: str,
-    key: str,
-    data: dict[str, Any],
-    named: str,
-    code: str,
+    case: BadRecord,
 ) -> None:
+    collection, key, data, named, code = case
     before, status = dict(origin.items), client.status
     expected = {
         "unknown_collection": UnknownCollectionError,

@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from atiha_web.server import EmbeddedPostgres, create_app
 from atiha_web.sync import hlc
-from tests.server.bad_input import contents, record_cases
+from tests.server.bad_input import BadRecord, contents, record_cases
 from tests.server.conftest import asked_directly, register
-from tests.server.fixtures import PASSWORD, Account, cloned
+from tests.server.fixtures import Account, cloned
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -68,12 +68,9 @@ async def test_an_operation_of_bad_data_is_refused_and_changes_nothing(
     api: httpx.AsyncClient,
     user: Account,
     connection: asyncpg.Connection,
-    collection: str,
-    key: str,
-    data: dict[str, Any],
-    named: str,
-    code: str,
+    case: BadRecord,
 ) -> None:
+    collection, key, data, named, code = case
     before = await contents(connection)
     body = wire(collection, user.id if key == "me" else key, data)
     reply = await api.post(f"/api/users/{user.id}/sync", content=body, headers=signed(user))
@@ -91,12 +88,9 @@ async def test_a_row_of_bad_data_is_refused_and_changes_nothing(
     api: httpx.AsyncClient,
     user: Account,
     connection: asyncpg.Connection,
-    collection: str,
-    key: str,
-    data: dict[str, Any],
-    named: str,
-    code: str,
+    case: BadRecord,
 ) -> None:
+    collection, key, data, _, code = case
     if collection == "profile":
         method, path, body = "PATCH", f"/api/users/{user.id}", data
     else:
@@ -116,7 +110,6 @@ async def test_a_row_of_bad_data_is_refused_and_changes_nothing(
     assert await contents(connection) == before
 
 
-WELL = {"email": "eve@example.test", "password": PASSWORD}
 REQUESTS: dict[str, tuple[str, str, bytes, int, str]] = {
     "sync: no JSON": ("POST", "/sync", b'{"protocol": 1, ', 400, "malformed_json"),
     "sync: no object": ("POST", "/sync", b"[]", 422, "invalid"),
