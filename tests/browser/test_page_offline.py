@@ -72,3 +72,23 @@ async def test_logging_out_with_unsent_changes_asks_first(visitor: Viewer) -> No
     await viewer.login(email)
     await viewer.saved()
     assert [row["contentId"] for row in await viewer.on_server("watchlist")] == ["wings-1927"]
+
+
+async def test_a_question_to_somebody_who_left_in_another_tab_is_taken_back(
+    visitor: Viewer,
+) -> None:
+    viewer, device = visitor, visitor.page.context
+    await viewer.join()
+    await viewer.saved()
+    other = await Viewer.at(device, viewer.url)
+    await device.set_offline(True)
+    await viewer.keep("wings-1927")
+    await viewer.ask_to_log_out()
+    dialog = viewer.page.get_by_role("dialog")
+    await expect(dialog).to_be_visible(timeout=SYNC_MS)
+    await other.ask_to_log_out()
+    await other.page.get_by_role("button", name="Throw them away").click(timeout=SYNC_MS)
+    await expect(viewer.page.locator(".view.landing")).to_be_visible()
+    await expect(dialog).to_have_count(0)
+    await device.set_offline(False)
+    await other.page.close()

@@ -62,7 +62,7 @@ class App:
             "toggle-watchlist": self._toggle_watchlist,
             "toggle-favorite": self._toggle_favorite,
             "logout": self._logout,
-            "logout-drain": self._logout,
+            "logout-drain": self._logout_drain,
             "logout-keep": self._logout_keep,
             "logout-discard": self._logout_discard,
             "dismiss-dialog": self._dismiss,
@@ -89,6 +89,8 @@ class App:
     async def _follow_status(self) -> None:
         async for status in self._client.statuses():
             if status.user_id != self._user_id:
+                # What it asks is for somebody who is gone, and nobody can type under it.
+                self._dialog.close()
                 self._signed(status.user_id)
                 self._show(Route() if status.user_id is None else self._current_route())
             self._frame.ask()
@@ -243,16 +245,21 @@ class App:
         else:
             self._left()
 
+    async def _logout_drain(self, button: Any) -> None:
+        self._dialog.close()
+        await self._logout(button)
+
     async def _logout_keep(self, _button: Any) -> None:
+        self._dialog.close()
         await self._client.users.logout(pending="keep")
         self._left()
 
     async def _logout_discard(self, _button: Any) -> None:
+        self._dialog.close()
         await self._client.users.logout(pending="discard")
         self._left()
 
     def _left(self) -> None:
-        self._dialog.close()
         members.remember(None)
         # The lists went before the session ended; whoever has moved on since stays there.
         if self._current_route().name not in FOR_GUESTS:
