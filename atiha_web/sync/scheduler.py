@@ -179,6 +179,8 @@ class Scheduler:
     async def _cycle(self) -> SyncReport:
         self._syncing += 1
         self._notify()
+        # A request under way as the network goes may still be answered: that refutes nothing.
+        was_offline = not self._environment.online()
         try:
             report = await self._run()
         except CycleFailedError as error:
@@ -200,6 +202,7 @@ class Scheduler:
             self._failed(Outcome(Kind.TRANSIENT, words))
             return SyncReport(ok=False, message=words)
         else:
+            self._hint_refuted = was_offline and not self._environment.online()
             self._succeeded(report)
             return report
         finally:
@@ -216,7 +219,6 @@ class Scheduler:
             )
         self._state, self.message, self._failures, self._partly = "idle", "", 0, False
         self._left_alone_until = 0.0
-        self._hint_refuted = not self._environment.online()
         self._due = self._now() + self._until_next(report.poll_after)
         self._wake.set()
 

@@ -33,6 +33,11 @@ while not await client.stored("released"):
     await asyncio.sleep(0.1)
 """
 AGAIN = "await client.close(); client = await atiha_web.connect(interval=0.5)"
+AGAIN_AND_SHOW = "client = await atiha_web.connect()\nclient"
+RATE = """
+await client.profiles.add_rating(client.user_id, "charade-1963", 5)
+print(client.user_id)
+"""
 LEAVE = """
 client = await atiha_web.connect()
 await client.users.logout()
@@ -98,6 +103,26 @@ async def test_what_is_shown_of_a_client_changes_while_a_cell_awaits_and_between
     await expect(card).to_contain_text("pending0")
     await notebook.run("await client.close()")
     await expect(card).to_contain_text("this client was closed")
+
+
+async def test_what_was_rated_without_a_network_is_sent_once_it_is_back(
+    fresh: tuple[Notebook, Asked], demo_server: DemoServer
+) -> None:
+    notebook, _ = fresh
+    device = notebook.page.context
+    await notebook.run(AGAIN_AND_SHOW)
+    card = notebook.page.locator(".atiha-status").last
+    await expect(card).to_contain_text("pending0")
+    await device.set_offline(True)
+    await expect(card).to_contain_text("offline")
+    user = await notebook.run(RATE)
+    await expect(card).to_contain_text("pending1")
+    await device.set_offline(False)
+    await expect(card).to_contain_text("pending0")
+    reply = await device.request.get(f"{demo_server.url}/api/users/{user}/ratings")
+    rows = (await reply.json())["ratings"]
+    assert [row["rating"] for row in rows if row["contentId"] == "charade-1963"] == [5]
+    await notebook.run("await client.close()")
 
 
 async def test_what_goes_wrong_in_the_background_is_logged_and_in_no_output(

@@ -221,6 +221,17 @@ async def test_a_success_refutes_the_hint_of_being_offline(
     assert (scheduler.online, scheduler.state) == (True, "idle")
 
 
+async def test_what_was_asked_before_it_refutes_no_hint_of_being_offline(
+    scheduler: Scheduler, cycles: Cycles, environment: MemoryEnvironment
+) -> None:
+    cycles.seconds = 1.0
+    scheduler.start()
+    await asyncio.sleep(0.5)
+    environment.set_online(online=False)
+    await asyncio.sleep(1.0)
+    assert (scheduler.online, scheduler.state) == (False, "offline")
+
+
 async def test_a_write_as_a_cycle_refutes_that_hint_is_sent_by_another(
     scheduler: Scheduler, cycles: Cycles, environment: MemoryEnvironment
 ) -> None:
