@@ -31,6 +31,7 @@ SAID = (
     "synced: False - the server cannot be reached: unplugged",
     "★★★★   metropolis-1927",
     f"{FILMS} viewings here",
+    "pending now: 0, synced: True",
     f"{FILMS} viewings in PostgreSQL, {FILMS} here",
     "each once: True",
     "favorite: The General since",
