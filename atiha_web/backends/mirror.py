@@ -183,10 +183,11 @@ class MirroredStorage:
         try:
             await self._storage.write(changes)
         except StorageError:
-            # Some of it may hold; only storage knows.
+            # Some of it may hold; only storage knows. Of all else the mirror keeps what it has:
+            # where storage was cleared, nothing else has it.
             with suppress(StorageError):
-                held = await self._storage.read(list(covered))
-                self._collect(dict(zip(covered, held, strict=True)))
+                held = zip(covered, await self._storage.read(list(covered)), strict=True)
+                self._collect({key: text for key, text in held if text == covered[key]})
             raise
         self._collect(covered)
 

@@ -185,6 +185,19 @@ async def test_what_a_full_storage_did_not_take_is_not_mirrored() -> None:
     assert database.entries == {"kept:1": "a"}
 
 
+async def test_what_finds_no_room_again_after_a_clear_stays_in_the_mirror() -> None:
+    database, origin = Database(), MemoryOrigin()
+    storage = await mirrored(database, origin)
+    await storage.write({"kept:1": "a", "kept:2": "b", "kept:3": "c"})
+    await storage.flush("disk")
+    origin.clear()
+    origin.quota = 7
+    with pytest.raises(StorageFullError):
+        await storage.write({"kept:3": None, "kept:1": "A", "kept:2": "b"})
+    await storage.flush("disk")
+    assert database.entries == {"kept:1": "A", "kept:2": "b"}
+
+
 async def test_a_failed_transaction_is_no_error_of_the_write_and_is_told() -> None:
     database = Database()
     storage = await mirrored(database)

@@ -553,6 +553,23 @@ async def test_storage_that_is_cleared_while_running_is_written_again(
     assert json.loads(items[f"atiha_ratings_{user_id}"])[0]["rating"] == 4
 
 
+async def test_what_finds_no_room_after_a_clear_survives_a_killed_browser(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    page = await open_page(None)
+    user_id = await signed_in(page)
+    browser.device.break_network()
+    await rate(page, m1=4)
+    browser.device.origin.quota = 0
+    browser.device.origin.clear()
+    await turns()
+    assert browser.device.origin.items == {}
+    browser.kill()
+    browser.device.origin.quota = None
+    page = await open_page(None)
+    assert (page.user_id, stars(page), page.status.pending) == (user_id, {"m1": 4}, 1)
+
+
 async def test_who_is_signed_in_comes_back_though_base_was_stored_before_the_clear_was_heard_of(
     browser: Browser, open_page: OpenPage
 ) -> None:
