@@ -87,6 +87,8 @@ class BaseStore:
         self._since = ""
         self.partial = False
         """Whether storage lacks some of base for want of room; the next start pulls it again."""
+        self.bereft = False
+        """Whether storage was cleared, and has had no room since for what is pending."""
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class BaseStore:
         [stored] = await self._storage.read([self._names.manifest])
         if stored is None:
             never_stored = self._room.is_short and self._manifest_text is None
-            return None if never_stored else "cleared"
+            return None if never_stored and not self.bereft else "cleared"
         return "given up" if erased_last(stored) not in ("", self._since) else None
 
     @property

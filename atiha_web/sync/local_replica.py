@@ -14,7 +14,7 @@ from datetime import datetime
 
 from atiha_web.backends.base import Backend
 from atiha_web.collections import Registry, iso
-from atiha_web.errors import ClosedError
+from atiha_web.errors import ClosedError, StorageFullError
 from atiha_web.sync import hlc
 from atiha_web.sync.acceptance import Acceptance, Made
 from atiha_web.sync.adoption import QueueAdoption, read_lists
@@ -331,7 +331,9 @@ class LocalReplica:
 
     async def write_back(self) -> None:
         """Store what was given up for want of room, where there is room again."""
-        if self.incoming is None and await self.store.base.write_back(self.memory.base):
+        if self.incoming is not None or not self.store.room.is_short or await self._is_lost():
+            return
+        if await self.store.base.write_back(self.memory.base):
             self.storage_full = False
             self.stored_views.forget_written()
 
@@ -355,7 +357,8 @@ class LocalReplica:
         """Write everything again after somebody cleared storage under us.
 
         A tab that was frozen hears of that late: what was given up since stays so, and a base that
-        another tab stored since is not overwritten with less.
+        another tab stored since is not overwritten with less. Where there is no room it stays in
+        memory, base too; the next cycle tries again.
         """
         if await self.store.base.was_given_up():
             return
@@ -363,13 +366,20 @@ class LocalReplica:
         await self.reload_base()
         logger.warning("local storage was cleared; what is pending is written again")
         memory = self.memory
-        await self.store.restore(
-            memory.base,
-            memory.pending.values(),
-            memory.quarantine.values(),
-            self.session,
-            was_own=was_own,
-        )
+        full = False
+        try:
+            await self.store.restore(
+                memory.base,
+                memory.pending.values(),
+                memory.quarantine.values(),
+                self.session,
+                was_own=was_own,
+            )
+        except StorageFullError as error:
+            # It is sent from memory, where it waits for room.
+            logger.warning("what is pending is kept in memory only: %s", error)
+            full = self.store.base.partial = True
+        self.storage_full = self.store.base.bereft = full
         self.store.room.measure_again()
         await self.write_back()
 
@@ -379,14 +389,17 @@ class LocalReplica:
         A base alone would say that what the journal lacks was acknowledged, and nothing would say
         that what was refused is missing.
         """
+        if await self._is_lost():
+            await self.restore()
+
+    async def _is_lost(self) -> bool:
         base, pending = self.store.base, self.memory.pending.keys()
         # Before the first base nothing tells a clear from what another tab dropped.
         refused = self.memory.quarantine.keys() if base.was_stored else set()
         if not (pending or refused) or not await base.was_cleared():
-            return
+            return False
         lost = pending - set(await self.store.journal_ids())
-        if lost or refused - set(await self.store.refused_ids()):
-            await self.restore()
+        return bool(lost or refused - set(await self.store.refused_ids()))
 
     async def erase(self) -> None:
         """Remove all of this user's data from this device."""

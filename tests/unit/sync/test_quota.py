@@ -229,6 +229,72 @@ async def test_a_refused_operation_without_room_for_quarantine_stays_pending(
     assert (queue_of(tab), tab.status().quarantined) == (0, 1)
 
 
+# -- storage that is cleared, and has no room ---------------------------------------------------
+
+
+@pytest.mark.parametrize("synced", [False, True], ids=["without a base", "with a base"])
+@pytest.mark.parametrize("told", [False, True], ids=["unheard", "heard"])
+async def test_what_is_pending_waits_in_memory_and_is_stored_when_there_is_room(
+    device: FakeDevice, open_tab: OpenTab, *, synced: bool, told: bool
+) -> None:
+    tab = await open_tab()
+    if synced:
+        await tab.sync()
+    device.break_network()
+    await rate(tab, "m1", 5)
+    journal = {key: text for key, text in device.origin.items.items() if ":j:" in key}
+    clear(device, told=told)
+    for _ in range(2):
+        await turns()
+        await tab.sync()
+        status = tab.status()
+        assert (status.state, status.pending, status.partial) == ("storage_full", 1, True)
+    device.origin.quota = None
+    await tab.sync()
+    assert len(journal) == 1
+    assert journal.items() <= device.origin.items.items()
+    assert (tab.status().state, tab.status().partial) == ("backoff", False)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["unheard", "heard"])
+async def test_what_is_pending_is_sent_though_storage_was_cleared_and_has_no_room(
+    device: FakeDevice, tab: Synchronizer, server: FakeServer, *, told: bool
+) -> None:
+    await rate(tab, "new", 5)
+    clear(device, told=told)
+    await turns()
+    assert (await tab.sync()).ok
+    assert (tab.status().state, queue_of(tab), rating(tab, "new")) == ("idle", 0, 5)
+    assert len(await server.rows_of("ann", "ratings")) == len(KEYS) + 1
+
+
+async def test_after_a_clear_base_is_not_stored_before_there_was_room_for_the_journal(
+    device: FakeDevice, tab: Synchronizer
+) -> None:
+    device.break_network()
+    await rate(tab, "new", 5)
+    clear(device, told=True)
+    await turns()
+    device.origin.quota = None
+    local = tab.engine.local
+    async with local.mutex:
+        local.store.room.measure_again()
+        await local.write_back()
+    assert device.origin.items == {}
+    await tab.sync()
+    assert (queue_of(tab), stored_manifest(device).partial) == (1, False)
+    assert any(":j:" in key for key in device.origin.items)
+
+
+def clear(device: FakeDevice, *, told: bool) -> None:
+    """Somebody clears storage, and somebody else takes all the room."""
+    device.origin.quota = 0
+    if told:
+        device.origin.clear()
+    else:
+        device.origin.items.clear()
+
+
 # -- whatever happens --------------------------------------------------------------------------
 
 
