@@ -76,6 +76,7 @@ KEPT: dict[str, str] = {
     "what a guest says counts as all that is left of another's word, and goes to an heir of their own": '[2004149,[[0.02,true,true,true,-1500,0]],2,false,1,3,[2],[["no_room_to_replace",0,646410525,0.0],["overtaken_by_a_restore",0,3373012088,0.0],["interrupted",0,756351413,0.0],["burst",0,2179419893,0.0],["restore",0,1005720533,0.0],["switch_user",0,922121676,1.0]],true,null,true,"",false]',
     "a page that slept between two requests sends what another one discarded": '[2007397,[[0.02,false,true,false,1500,0.3],[null,true,true,false,0,0],[null,true,true,true,1500,0]],1,false,2,500,[2,2,2],[["interrupted",1,809221216,0.0],["discarded_elsewhere",1,1810654419,0.0],["write",1,1940964619,0.0]],false,null,false,"",false]',
     "storage is cleared and has no room, and what was there is not written again": '[2048661,[[0.02,false,true,false,-1500,0]],2,false,2,500,[2],[["write",0,1760248273,40.0],["kill_page",0,2023650619,1.0],["clear",0,1013426368,0.0],["tighten",0,1759667664,0.0],["kill_browser",0,2407589109,0.0],["sync",0,3433803833,0.3],["clear",0,306643725,5.0]],false,5.0,false,"",false]',
+    "an empty answer over REST tells that a write is done that never reached the server": '[2049938,[[null,true,false,false,1500,0.3],[null,false,false,false,1500,0],[null,true,false,true,0,0]],1,false,2,500,[2,2,2],[["burst",1,677772536,0.0],["write",0,1397930196,0.3],["odd_answers",1,127568812,0.0],["burst",1,306776518,0.3]],false,null,true,"PATCH",true]',
 }
 # fmt: on
 
