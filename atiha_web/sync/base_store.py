@@ -85,6 +85,7 @@ class BaseStore:
         """Whether the table tells what storage holds, once it is told what has changed."""
         self._stray: set[str] = set()
         self._since = ""
+        self._given_up = False
         self.partial = False
         """Whether storage lacks some of base for want of room; the next start pulls it again."""
         self.bereft = False
@@ -132,10 +133,19 @@ class BaseStore:
         have been room for one.
         """
         [stored] = await self._storage.read([self._names.manifest])
+        if self._given_up:
+            return "given up"
         if stored is None:
             never_stored = self._room.is_short and self._manifest_text is None
             return None if never_stored and not self.bereft else "cleared"
         return "given up" if erased_last(stored) not in ("", self._since) else None
+
+    def note_given_up(self) -> None:
+        """A person gave everything up: from now on this stores nothing.
+
+        Where storage was cleared since, nothing there says so any more.
+        """
+        self._given_up = True
 
     @property
     def was_stored(self) -> bool:
@@ -303,7 +313,7 @@ class BaseStore:
         return lacks and [text] == await self._storage.read([self._names.manifest])
 
     def _was_erased(self, stored: str | None) -> bool:
-        return is_erased(stored) and erased_last(stored) != self._since
+        return self._given_up or (is_erased(stored) and erased_last(stored) != self._since)
 
     def _lacks_room(self, stored: str | None) -> None:
         """Another tab gave up pages: what we hold must not take their room."""

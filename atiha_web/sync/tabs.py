@@ -36,7 +36,11 @@ class TabFollower:
         await asyncio.wait([self._task])
 
     def _hear(self, change: StorageChange) -> None:
-        self._discards += self._is_discard(change)
+        if self._is_discard(change):
+            self._discards += 1
+            if self._local.hidden:
+                # At once, too: a clear may follow. Who is hidden is soon closed, or opened anew.
+                self._local.store.base.note_given_up()
         if change.key == SESSION_KEY and (self._local.hidden or self._local.session is not None):
             # At once: what was heard before is taken over yet, and is not to be shown any more.
             self._local.hidden = session_user(change.value) != self._local.user_id

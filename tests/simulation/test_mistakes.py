@@ -225,7 +225,7 @@ MISTAKES = [
     mistake("halved to nothing", (BatchLimit, "refused", "max(1, size // 2)", "max(2, size // 2)")),
     mistake("a reset forgets what was rebuilt", (Reconciler, "_take_changes", "local.incoming = Base(reply.epoch)\n            return 0, None", "return 0, None")),
     mistake("cleared storage taken for acknowledgement", (Reconciler, "catch_up", "if missing and await", "if False and await")),
-    mistake("an erased base written again", (BaseStore, "_was_erased", "is_erased(stored) and", "False and")),
+    mistake("an erased base written again", (BaseStore, "_was_erased", "self._given_up or (is_erased(stored) and", "False and (True and")),
     mistake("more confirmed than was carried", (MirroredStorage, "_carry_once", "self._confirmed = collected", "self._confirmed = self._collected")),
     mistake("what the mirror lacks is not put there", (MirroredStorage, "_recover", "self._collect(recovery.mirror)", "pass")),
     mistake("the earlier session wins", (recovery, "_later_session", "times[1] > times[0]", "times[1] < times[0]")),

@@ -326,6 +326,26 @@ async def test_a_tab_that_slept_shows_nothing_of_what_another_discarded(
     assert (other.user_id, len(other["ratings"])) == (client.user_id, 0)
 
 
+async def test_a_tab_that_slept_shows_nothing_of_what_was_discarded_before_a_clear(
+    phone: FakeDevice, client: Client, open_client: OpenClient
+) -> None:
+    await client.profiles.add_rating(user(client), "m1", 4)
+    await client.sync()
+    other = await open_client()
+    asleep = phone.origin.documents.pop()
+    await client.users.logout(pending="discard")
+    manifest = f"atiha:{user(other)}:m"
+    discard = StorageChange(manifest, phone.origin.items[manifest])
+    phone.origin.clear()
+    await log_in(client)
+    phone.origin.documents.append(asleep)
+    back = StorageChange(SESSION_KEY, phone.origin.items[SESSION_KEY])
+    for change in (StorageChange(SESSION_KEY, None), discard, StorageChange(None, None), back):
+        asleep.deliver(change)
+    await turns()
+    assert (other.user_id, len(other["ratings"])) == (client.user_id, 0)
+
+
 @pytest.mark.parametrize("room", range(5, 46, 10))
 async def test_where_there_is_no_room_nobody_is_signed_in_by_half(
     phone: FakeDevice, client: Client, room: int

@@ -10,6 +10,7 @@ import pytest
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import ClosedError
 from atiha_web.sync.names import QUEUE_KEY, SESSION_KEY
+from atiha_web.sync.pages import erased
 from atiha_web.sync.reconciler import Reconciler
 from atiha_web.sync.replica import Quarantined
 from atiha_web.sync.synchronizer import Synchronizer
@@ -198,6 +199,51 @@ async def test_who_signed_out_before_a_clear_stays_signed_out(
         device.origin.documents[0].deliver(StorageChange(SESSION_KEY, None))
         device.origin.clear()
     assert SESSION_KEY not in device.origin.items
+
+
+async def hear_of_a_discard_and_a_clear(
+    device: FakeDevice, asleep_tab: Synchronizer, other: Synchronizer
+) -> None:
+    """One tab, whose user has acknowledged data, sleeps while the other one discards them."""
+    asleep_tab.engine.local.session = '{"userId":"ann"}'
+    await asleep_tab.write("ratings", "m1", {"rating": 4})
+    await asleep_tab.sync()
+    async with asleep(asleep_tab):
+        device.origin.documents[0].deliver(StorageChange(SESSION_KEY, None))
+        await other.stop()
+        await other.engine.local.erase()
+        device.origin.clear()
+
+
+async def test_what_was_discarded_before_a_clear_is_not_stored_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    await hear_of_a_discard_and_a_clear(device, await open_tab(), await open_tab())
+    assert [key for key in device.origin.items if key.startswith("atiha:ann:")] == []
+
+
+async def test_what_was_discarded_before_a_clear_is_not_stored_with_a_reply(
+    device: FakeDevice, server: FakeServer, open_tab: OpenTab
+) -> None:
+    tab, elsewhere = await open_tab(), await open_tab(FakeDevice(server, now_ms=server.now_ms))
+    await hear_of_a_discard_and_a_clear(device, tab, await open_tab())
+    await elsewhere.write("ratings", "m2", {"rating": 2})
+    await elsewhere.sync()
+    assert (await tab.sync()).received == 1
+    assert [key for key in device.origin.items if key.startswith("atiha:ann:")] == []
+
+
+async def test_who_goes_on_after_a_discard_keeps_through_a_clear_what_they_wrote_since(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    device.origin.documents[0].deliver(StorageChange("atiha:ann:m", erased("b")))
+    await turns()
+    operation = (await tab.write("ratings", "m1", {"rating": 4})).operation
+    assert operation is not None
+    device.origin.clear()
+    await turns()
+    assert f"atiha:ann:j:{operation.id}" in device.origin.items
 
 
 async def test_who_hears_late_of_a_sign_out_shows_nothing_of_that_user_again(
