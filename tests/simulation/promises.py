@@ -168,12 +168,13 @@ class Ledger:
             if not safe:
                 promise.excused = promise.excused or "storage was cleared"
         self._lose_what_was_left_to_others(device)
-        # Pages restore what they are open for; what others left there the next start finds.
+        # Pages restore what they are open for; what others left there the next start finds, and
+        # what was damaged, which no page could read.
         device.wants_start |= device.spec.mirror and any(
             key.startswith((Names(user_id).journal, Names(user_id).quarantine))
             for user_id in device.world.all_users
-            if user_id not in witnessed
-            for key in device.disk.items
+            for key, text in device.disk.items.items()
+            if user_id not in witnessed or device.spoilt.get(key) == text
         )
 
     def damaged(self, device: Device, key: str, text: str) -> None:

@@ -78,6 +78,7 @@ KEPT: dict[str, str] = {
     "storage is cleared and has no room, and what was there is not written again": '[2048661,[[0.02,false,true,false,-1500,0]],2,false,2,500,[2],[["write",0,1760248273,40.0],["kill_page",0,2023650619,1.0],["clear",0,1013426368,0.0],["tighten",0,1759667664,0.0],["kill_browser",0,2407589109,0.0],["sync",0,3433803833,0.3],["clear",0,306643725,5.0]],false,5.0,false,"",false]',
     "an empty answer over REST tells that a write is done that never reached the server": '[2049938,[[null,true,false,false,1500,0.3],[null,false,false,false,1500,0],[null,true,false,true,0,0]],1,false,2,500,[2,2,2],[["burst",1,677772536,0.0],["write",0,1397930196,0.3],["odd_answers",1,127568812,0.0],["burst",1,306776518,0.3]],false,null,true,"PATCH",true]',
     "a page that slept over a discard and then a clear stores again what was discarded": '[2044679,[[null,true,true,true,1500,0]],2,false,2,1,[2],[["two_heirs",0,3158878474,0.0],["freeze",0,1230278282,0.0],["log_out_discard",0,2386157305,0.0],["clear",0,2842175031,0.0]],false,5.0,false,"",false]',
+    "what was damaged and cleared under an open page is in the mirror alone until the next start": '[2054462,[[null,false,true,false,0,0],[0.0,true,true,false,0,0.3]],2,false,2,500,[2,2],[["spoil",0,1901718914,0.0],["clear",0,2483751941,0.0]],false,null,true,"",true]',
 }
 # fmt: on
 
