@@ -110,8 +110,8 @@ class Device:
 
     Unless the database has them as they were.
     """
-    erased: set[str] = field(default_factory=set)
-    """Whose data was discarded since a page died."""
+    erased: dict[str, float] = field(default_factory=dict)
+    """Whose data was discarded since a page died, and when."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(f"{self.world.plan.seed}/{self.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from random import Random
 from typing import Any
@@ -42,7 +43,8 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
     if done:
         page.ended |= set() if session is None else {session}
         device.left |= {user_id} if page.mirrored is not None and sound else set()
-        device.erased |= {user_id} if pending == "discard" else set()
+        if pending == "discard":
+            device.erased[user_id] = asyncio.get_running_loop().time()
         check_signed_out(device, user_id, pending)
     if pending == "discard":
         # What the server has of it is pulled again at the next sign-in.

@@ -81,7 +81,7 @@ async def sign_in(world: World, page: Page, user_id: str) -> bool:
     opened = [each for each in page.device.pages if each._client is not None]
     switching = [page, *(each for each in opened if each.client.user_id != user_id)]
     page.device.left.discard(user_id)
-    page.device.erased.discard(user_id)
+    page.device.erased.pop(user_id, None)
     before, alone = page.device.stored_user, len(page.device.pages) == 1
     try:
         done = await page.finish(page.client.users.login(email=email, password=PASSWORD))
