@@ -132,9 +132,9 @@ class BaseStore:
         journal keys that are gone with no base beside them were not acknowledged. There may never
         have been room for one.
         """
-        [stored] = await self._storage.read([self._names.manifest])
         if self._given_up:
             return "given up"
+        [stored] = await self._storage.read([self._names.manifest])
         if stored is None:
             never_stored = self._room.is_short and self._manifest_text is None
             return None if never_stored and not self.bereft else "cleared"
