@@ -113,7 +113,10 @@ class Session:
     async def open(self, user_id: str | None) -> None:
         """Open the data of ``user_id``, or of the last signed-in user. Makes no request."""
         async with self._switching:
-            await self._switch(user_id or await self._stored.user())
+            if user_id is None:
+                await self._switch(await self._stored.user())
+            else:
+                await self._switch(user_id, is_given=True)
         if self._background:
             self._spawn(load_in_turns())
             if self.signed_in is None:
@@ -191,14 +194,24 @@ class Session:
             await current.sync()
         return current.status().pending
 
-    async def _switch(self, user_id: str | None) -> None:
-        """Open the data of ``user_id``, of the guest where there is none and the app keeps one."""
+    async def _switch(self, user_id: str | None, *, is_given: bool = False) -> None:
+        """Open the data of ``user_id``, of the guest where there is none and the app keeps one.
+
+        Unless the app gave it, what counts is whom storage names by now: where it was cleared
+        since, nobody would ever take away what any page can read of them.
+        """
         adopted = await self._adopt_guest(user_id)
         if user_id is None:
             # A killed browser may have brought it back.
             await self._clean_queue()
         if user_id is not None:
-            await self._open(user_id, self._protocol)
+            [session] = await self._backend.storage.read([SESSION_KEY])
+            named = session_user(session)
+            if named != user_id and not is_given:
+                self.token = None
+                await self._switch(named)
+                return
+            await self._open(user_id, self._protocol, session if named == user_id else None)
             if not adopted and self.current is not None:
                 self.current.engine.local.note_problem(
                     "local storage has no room to take over what was done before signing in; "
@@ -207,7 +220,7 @@ class Session:
         elif self._guest and adopted:
             from atiha_web.sync.guest import GuestProtocol  # noqa: PLC0415 - see above
 
-            await self._open(GUEST, GuestProtocol(self._protocol.name))
+            await self._open(GUEST, GuestProtocol(self._protocol.name), None)
         self.statuses.notify()
 
     async def _clean_queue(self) -> None:
@@ -224,7 +237,7 @@ class Session:
         resolution = self._protocol.resolution
         return await GuestAdoption(self._backend, self._registry(), resolution).run(user_id)
 
-    async def _open(self, user_id: str, protocol: Protocol) -> None:
+    async def _open(self, user_id: str, protocol: Protocol, session: str | None) -> None:
         from atiha_web.sync.synchronizer import Synchronizer  # noqa: PLC0415 - see above
 
         synchronizer = Synchronizer(
@@ -236,9 +249,7 @@ class Session:
             interval=self._interval,
             protocol=protocol,
         )
-        [session] = await self._backend.storage.read([SESSION_KEY])
-        if session_user(session) == user_id:
-            synchronizer.engine.local.session = session
+        synchronizer.engine.local.session = session
         background = self._background and user_id != GUEST
         await synchronizer.start(background=background)
         if user_id == GUEST:

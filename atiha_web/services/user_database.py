@@ -270,10 +270,10 @@ class UserDatabase:
 
     async def _enter(self, path: str, body: dict[str, str]) -> User:
         answer = await self._api.call("POST", path, {**body, "session": self._api.session_kind})
-        user = _user(answer.get("user"))
-        await self._sign_in(user.id, answer.get("token"))
-        await self._cache.put(user)
-        return user
+        user = answer.get("user")
+        await self._sign_in(_user(user).id, answer.get("token"))
+        # Where storage was cleared meanwhile nobody is signed in.
+        return await self._answered(user)
 
 
 def _path(user_id: str) -> str:

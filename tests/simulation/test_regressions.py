@@ -80,6 +80,7 @@ KEPT: dict[str, str] = {
     "a page that slept over a discard and then a clear stores again what was discarded": '[2044679,[[null,true,true,true,1500,0]],2,false,2,1,[2],[["two_heirs",0,3158878474,0.0],["freeze",0,1230278282,0.0],["log_out_discard",0,2386157305,0.0],["clear",0,2842175031,0.0]],false,5.0,false,"",false]',
     "what was damaged and cleared under an open page is in the mirror alone until the next start": '[2054462,[[null,false,true,false,0,0],[0.0,true,true,false,0,0.3]],2,false,2,500,[2,2],[["spoil",0,1901718914,0.0],["clear",0,2483751941,0.0]],false,null,true,"",true]',
     "what somebody writes on a page as it is thawed counts as what was discarded while it slept": '[116062,[[null,true,true,false,0,0.3]],1,false,2,500,[2],[["write_as_guest",0,2119887373,5.0],["write",0,386580186,0.3],["freeze",0,1301589345,0.01],["freeze",0,1188944694,0.3],["log_out_discard",0,190635749,0.0],["thaw",0,3735718232,0.0],["write",0,3321669788,5.0]],false,null,true,"",false]',
+    "storage is cleared as a page learns who signed in, and it shows them for good": '[2075767,[[null,true,true,true,1500,0]],2,false,1,500,[2],[["dies_as_it_learns",0,2988172662,0.0],["switch_user",0,3245457359,0.0],["clear",0,2652736166,0.0]],false,5.0,false,"",false]',
 }
 # fmt: on
 

@@ -311,6 +311,43 @@ async def test_a_second_tab_writes_no_views_of_who_signed_out(
     assert views(phone) == []
 
 
+def clear_after(word: str, phone: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a person clear storage as soon as it was next asked, or told, who is signed in."""
+    real = getattr(SignedIn, word)
+
+    async def cleared(stored: SignedIn, *about: str) -> str | None:
+        told: str | None = await real(stored, *about)
+        monkeypatch.setattr(SignedIn, word, real)
+        phone.origin.clear()
+        return told
+
+    monkeypatch.setattr(SignedIn, word, cleared)
+
+
+@pytest.mark.parametrize("opens", ["before", "after"])
+async def test_a_tab_shows_nobody_where_storage_is_cleared_as_it_learns_who_signed_in(
+    phone: FakeDevice, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch, opens: str
+) -> None:
+    tab = await open_client() if opens == "before" else None
+    clear_after("user", phone, monkeypatch)
+    # By a page that is gone since: nobody is left who would write it again.
+    await phone.backend().storage.write({SESSION_KEY: '{"userId":"user-1"}'})
+    tab = tab or await open_client()
+    await turns()
+    assert (tab.user_id, views(phone)) == (None, [])
+
+
+async def test_who_signs_in_as_storage_is_cleared_leaves_nothing_there(
+    phone: FakeDevice, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.users.logout()
+    clear_after("remember", phone, monkeypatch)
+    await log_in(client)
+    assert (client.user_id, phone.origin.items) == (None, {})
+    await log_in(client)
+    assert client.user_id == "user-1"
+
+
 async def test_a_tab_that_slept_shows_nothing_of_what_another_discarded(
     phone: FakeDevice, client: Client, open_client: OpenClient
 ) -> None:
