@@ -16,7 +16,7 @@ from atiha_web.sync.operation import RecordKey
 from atiha_web.sync.recovery import is_mirrored
 from tests.simulation import replayed
 from tests.simulation.collections import BAD, CLIENT
-from tests.simulation.promises import covers, says_all
+from tests.simulation.promises import as_of, covers, says_all
 from tests.simulation.promptness import (
     HEARD,
     check_heard,
@@ -257,12 +257,9 @@ def check_kept(world: World, promise: Promise) -> None:
         return
     users = world.users if promise.user_id == GUEST else [promise.user_id]
     record = operation.record
-    for user_id in users:
-        here = record._replace(key=user_id) if record.collection == "profile" else record
-        held = world.watch.accounts[user_id].held(here)
-        if says(record.collection, held, promise.fact):
-            return
-    found = [world.watch.accounts[user_id].held(record) for user_id in users]
+    found = [world.watch.accounts[user_id].held(as_of(user_id, record)) for user_id in users]
+    if any(says(record.collection, held, promise.fact) for held in found):
+        return
     ended = promise.user_id == GUEST and taken_back(world, promise)
     require(ended, 1, "lost: %s of %s, the server has %s", operation, device.name, found)
 
@@ -322,7 +319,10 @@ def arrived(world: World, promise: Promise) -> bool:
 
 def has_come(world: World, unsure: Unsure) -> bool:
     """Whether the server took in what a page wrote as it died."""
-    told = (account.taken.get(unsure.record, {}) for account in world.watch.accounts.values())
+    told = (
+        account.taken.get(as_of(user_id, unsure.record), {})
+        for user_id, account in world.watch.accounts.items()
+    )
     return any(
         name not in world.promises_by_id and contains(fact.data, unsure.data)
         for each in told

@@ -82,6 +82,11 @@ def is_refused(operation: Operation) -> bool:
     return operation.collection == "notes" and (operation.data or {}).get("text") in BAD
 
 
+def as_of(user_id: str, record: RecordKey) -> RecordKey:
+    """The record as this user's, who took it over: a guest's profile becomes their own."""
+    return record._replace(key=user_id) if record == ("profile", GUEST) else record
+
+
 @dataclass(frozen=True)
 class Unsure:
     """A write that nobody was told of."""
@@ -99,7 +104,7 @@ class Unsure:
     def is_about(self, promise: Promise) -> bool:
         """Whether it may have taken the place of a promised write, a guest's too: they adopt it."""
         whose = promise.user_id in (self.user_id, GUEST)
-        place = promise.device, promise.operation.record
+        place = promise.device, as_of(self.user_id, promise.operation.record)
         return whose and place == (self.device, self.record)
 
 
@@ -232,7 +237,9 @@ class Ledger:
 
 def covers(newer: Promise, older: Promise) -> bool:
     """Whether one write of a device said all that another one had said before."""
-    if not is_later(newer, older) or newer.operation.record != older.operation.record:
+    if not is_later(newer, older):
+        return False
+    if newer.operation.record != as_of(newer.user_id, older.operation.record):
         return False
     users = {newer.user_id, older.user_id}
     if len(users) > 1 and GUEST not in users:
@@ -264,7 +271,8 @@ def _covers_stored(text: str, older: Operation) -> bool:
         collection, key, data, *_ = json.loads(text)
     except ValueError:
         return False
-    return (collection, key) == older.record and says_all(data, older)
+    # A profile's key is whose it is.
+    return (collection, key) == as_of(key, older.record) and says_all(data, older)
 
 
 def _names(data: Mapping[str, Any]) -> set[str]:
