@@ -46,6 +46,8 @@ class ReplayWatch(Watch):
         """Deletions of what was told not to be there."""
         self._last: dict[tuple[str, str, str], int] = {}
         """By user, path and writer, the number of what took effect last."""
+        self._members: set[tuple[RecordKey, str, str]] = set()
+        """Of the object within a record, each member the server was ever told, with its value."""
 
     def _check_sent(self, page: Page, request: Request) -> None:
         name = request.headers.get("idempotency-key")
@@ -79,6 +81,8 @@ class ReplayWatch(Watch):
             self._check_nested(user_id, record, name, request)
         except ViolationError as error:
             self._world.broken(error)
+        nested = json.loads(request.body or b"{}").get(NESTED) or {}
+        self._members |= {(record, *member) for member in nested.items()}
 
     def _check_effect(self, user_id: str, name: str, request: Request) -> None:
         heir = self.heirs.setdefault(name, user_id)
@@ -118,11 +122,23 @@ class ReplayWatch(Watch):
         elif operation.call is None:
             due = plain(declared, operation.data)
             told = plain(declared, json.loads(request.body or b"{}"))
-            if promise.user_id == GUEST and NESTED in due and NESTED in told:
-                # With it comes what the heir had said, which the server would forget.
-                inner = told[NESTED]
-                told[NESTED] = {name: inner[name] for name in due[NESTED] if name in inner}
+            if NESTED in due and NESTED in told:
+                told[NESTED] = {
+                    name: value
+                    for name, value in told[NESTED].items()
+                    if name in due[NESTED] or not self._comes_along(promise, name, value)
+                }
             require(told == due, 1, "%s arrives for %s", told, operation)
+
+    def _comes_along(self, promise: Promise, name: str, value: str) -> bool:
+        """Whether a member comes with what was stated because the server would forget it.
+
+        With a guest's that is what the heir had said; with what was stated of a profile that was
+        not read before, it is what the server had been told by then.
+        """
+        record = promise.operation.record
+        had = CLIENT[record.collection].single and (record, name, value) in self._members
+        return had or promise.user_id == GUEST
 
     def _check_nested(self, user_id: str, record: RecordKey, name: str, request: Request) -> None:
         """Who states a field that is an object states all of it that they wrote before."""

@@ -86,6 +86,7 @@ KEPT: dict[str, str] = {
     "a page dies as a guest states their profile anew, and what they said before counts as lost": '[1,[[null,true,false,true,0,0]],1,true,2,3,[2],[["write",0,1568888780,0.0],["doom",0,925484569,0.0],["write",0,886963109,0.0],["switch_user",0,2869757878,0.0]],false,null,true,"",false]',
     "damage takes what alone said what a guest had said in their profile": '[1,[[null,true,false,true,0,0]],1,false,2,3,[2],[["write",0,1568888780,0.0],["switch_user",0,2869757878,0.0],["unplug",0,1540745392,0.0],["write",0,886963109,0.0],["spoil",0,3140410144,0.0]],false,null,true,"",true]',
     "who discards their profile discards what it took the place of, said as a guest": '[1,[[null,true,true,true,0,0]],1,false,2,3,[2],[["write",0,1568888780,0.0],["switch_user",0,2869757878,0.0],["unplug",0,1540745392,0.0],["write",0,886963109,0.0],["log_out_discard",0,2675342405,0.0]],false,null,true,"",false]',
+    "a preference arrives with those that the server had, of a profile that was never read": '[2075040,[[0.02,false,false,false,0,0.3]],1,false,1,500,[2],[["interrupted",0,682056985,0.0],["written_while_read",0,3352321055,0.3],["doom",0,3291657952,0.3],["dies_as_it_learns",0,2550173137,5.0],["write",0,1132386545,1.0],["interrupted",0,355829778,1.0],["write",0,580924141,5.0],["write",0,2645965030,0.01],["doom",0,90786502,1.0],["write",0,1884648645,5.0],["log_out_drain",0,1076932548,0.3],["kill_browser",0,1037461215,5.0],["interrupted",0,2610340076,40.0],["write",0,1994355268,1.0]],false,null,true,"PATCH",false]',
 }
 # fmt: on
 
