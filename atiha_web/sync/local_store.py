@@ -17,7 +17,7 @@ from atiha_web.sync.journal import (
     encode_operation,
     encode_quarantined,
 )
-from atiha_web.sync.names import SESSION_KEY, SESSION_KEYS, Names
+from atiha_web.sync.names import SESSION_KEY, SESSION_KEYS, UP_TO, Names
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.pages import erased
 from atiha_web.sync.replica import Base, Quarantined
@@ -211,8 +211,12 @@ class LocalStore:
             if key.startswith(prefix)
         ]
         # One mark for each writer: there may be thousands of operations, and little room.
-        writers = {f"{name.rpartition('-')[0]}-" for name in entries}
-        await self._give_up([key for key in stored if key != self._names.manifest], writers)
+        last: dict[str, int] = {}
+        for writer, _, number in (name.rpartition("-") for name in entries):
+            if number.isdecimal():
+                last[writer] = max(int(number), last.get(writer, 0))
+        marks = [f"{writer}{UP_TO}{number}" for writer, number in last.items()]
+        await self._give_up([key for key in stored if key != self._names.manifest], marks)
 
     async def give_up(self, operation_ids: Iterable[str]) -> None:
         """Take operations out of the journal that another user's now holds.

@@ -26,6 +26,8 @@ ASIDE = "atiha::aside:"
 """Prefix of what an earlier app left and nobody can send; no user's prefix begins like it."""
 FORGOTTEN = "atiha::forgotten:"
 """Prefix of the marks of operations a person gave up, which no recovery may bring back."""
+UP_TO = "-1.."
+"""In a mark: all of a writer, up to a number. What is written later is not given up."""
 
 
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -78,7 +80,7 @@ class Names:
         return f"{self.prefix}account"
 
     def forgotten(self, operation_id: str) -> str:
-        """The mark of an operation, or of all of a writer where only ``<writer>-`` is given."""
+        """The mark of an operation, or of ``<writer>-1..<number>``; see `UP_TO`."""
         return f"{FORGOTTEN}{_encoded(self.user_id)}:{operation_id}"
 
     def view(self, collection: str) -> str:

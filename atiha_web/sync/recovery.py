@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from atiha_web.backends.mirror import MirrorPolicy, Recovery
 from atiha_web.sync.names import (
@@ -20,6 +20,7 @@ from atiha_web.sync.names import (
     SESSION_KEY,
     SESSION_KEYS,
     SESSION_TIME_KEY,
+    UP_TO,
     Names,
 )
 from atiha_web.sync.signed_in import session_time, session_user
@@ -51,7 +52,7 @@ def recover(
     whole = {key: text for key, text in stored.items() if not _is_damaged(key, text, mirrored)}
     known = {key: text for key, text in {**mirrored, **whole}.items() if key not in _SESSION}
     known.update((key, session[key]) for key in _SESSION if key in session)
-    marks = {key.removeprefix(FORGOTTEN) for key in known if key.startswith(FORGOTTEN)}
+    marks = _Marks(key.removeprefix(FORGOTTEN) for key in known if key.startswith(FORGOTTEN))
     kept = {key: text for key, text in known.items() if not _is_over(key, known, marks, now_ms)}
     behind = [key for key in stored if key not in kept]
     shown = [*_views(keys, behind), *_of_who_left(keys, stored, kept)]
@@ -79,15 +80,34 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _is_over(key: str, known: Mapping[str, str], marks: Container[str], now_ms: int) -> bool:
+class _Marks:
+    """What was given up; ``in`` takes ``<user>:<operation>``."""
+
+    def __init__(self, marks: Iterable[str]) -> None:
+        self._ones = set(marks)
+        self._last: dict[str, int] = {}
+        for mark in self._ones:
+            writer, ranged, last = mark.rpartition(UP_TO)
+            if ranged:
+                self._last[writer] = max(_number(last), self._last.get(writer, 0))
+
+    def __contains__(self, name: str) -> bool:
+        writer, _, number = name.rpartition("-")
+        return name in self._ones or 0 < _number(number) <= self._last.get(writer, 0)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _is_over(key: str, known: Mapping[str, str], marks: _Marks, now_ms: int) -> bool:
     if key.startswith(FORGOTTEN):
         return _is_old(known[key], now_ms)
     entry = _ENTRY.match(key)
     if entry is None:
         return False
     user, kind, operation_id = entry.groups()
-    writer = operation_id.rpartition("-")[0]
-    if f"{user}:{operation_id}" in marks or f"{user}:{writer}-" in marks:
+    if f"{user}:{operation_id}" in marks:
         return True
     # On its way from the journal to quarantine it is in both.
     return kind == "j" and f"atiha:{user}:q:{operation_id}" in known

@@ -236,7 +236,7 @@ async def odd_answers(world: World, device: Device, dice: Random) -> None:
         if dice.random() < 0.5:
             page.sync()
         else:
-            await page.finish(page.client.service.process_sync_queue())
+            await page.finish(page.as_wished(page.client.service.process_sync_queue()))
     except (NetworkError, ProblemError) as error:
         world.note("%s: %s", page.name, error)
 

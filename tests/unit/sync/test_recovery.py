@@ -110,9 +110,9 @@ def test_a_mark_is_of_one_operation_of_one_user() -> None:
     assert after({}, entries) == (entries, entries)
 
 
-def test_a_mark_of_a_writer_is_of_all_it_wrote() -> None:
-    other = {"atiha:ann:j:ba9876543210-1": "c"}
-    mark = {MARK: str(NOW)}
+def test_a_mark_of_a_writer_is_of_all_it_wrote_by_then() -> None:
+    other = {"atiha:ann:j:ba9876543210-1": "c", J + "21": "d", Q + "x": "e"}
+    mark = {MARK + "1..20": str(NOW), MARK + "1..3": str(NOW)}
     found, _ = after(mark, {J + "1": "a", Q + "20": "b", **other})
     assert found == mark | other
 
