@@ -198,7 +198,7 @@ MISTAKES = [
     mistake("over REST what others know better is not learned", (Agreement, "_join", "learned = mine.put_ahead(stored)", "learned = []")),
     mistake("given up before the mirror knows", (LocalStore, "_give_up", 'await self._storage.flush("disk")', "pass")),
     mistake("marks of whole writers unread", (recovery._Marks, "__contains__", " or 0 < _number(number) <= self._last.get(writer, 0)", "")),
-    mistake("marks of nobody", (LocalStore, "erase", 'writers = {f"{name.rpartition(\'-\')[0]}-" for name in entries}', "writers: set[str] = set()")),
+    mistake("marks of nobody", (LocalStore, "erase", "for writer, number in last.items()]", "for writer, number in last.items() if not writer]")),
     mistake("erased without a sign", (LocalStore, "erase", "        await self._storage.write({self._names.manifest: erased(self._writer)})\n", "")),
     mistake("quarantine not written after a clear", (LocalStore, "restore", "{**journal, **refused, **signed_in}", "{**journal, **signed_in}")),
     mistake("session not written after a clear", (LocalStore, "restore", "{**journal, **refused, **signed_in}", "{**journal, **refused}")),
