@@ -227,8 +227,9 @@ def lost_writes(request: Request, reply: Response) -> Iterator[tuple[str, str]]:
 def says_for_good(request: Request, fault: Fault, *, ours: bool) -> bool:
     """Whether a fault would mean what no server of ours says that goes on as before.
 
-    That an operation alone is too large, or that there is no session to end; or, over REST, that
-    a write is done: any JSON at 200 says so, and nobody could tell that nothing came of it.
+    That an operation alone is too large, or that there is no session to end; or that a sign-out,
+    and over REST a write, is done: any JSON at 200 says so, and nobody could tell that nothing
+    came of it.
     """
     if fault.reply is None:
         return False
@@ -236,9 +237,10 @@ def says_for_good(request: Request, fault: Fault, *, ours: bool) -> bool:
     # Of a server that is none of ours a proxy's word may be its own.
     believed = not ours or HEADER in fault.reply.headers
     gone = believed and fault.reply.status in (401, 404)
+    done = (fault.reply.status, fault.reply.body) == (200, b"{}")
+    ends_session = request.url.endswith("/api/sessions/current")
     is_write = not ours and "idempotency-key" in request.headers
-    done = is_write and (fault.reply.status, fault.reply.body) == (200, b"{}")
-    return too_large or done or (gone and request.url.endswith("/api/sessions/current"))
+    return too_large or (done and is_write) or ((done or gone) and ends_session)
 
 
 def is_single(request: Request) -> bool:
