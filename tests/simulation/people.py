@@ -6,10 +6,11 @@ import asyncio
 from random import Random
 
 from atiha_web.errors import AtihaError
-from atiha_web.sync.names import GUEST
+from atiha_web.sync.names import GUEST, Names
 from tests.simulation.browser import Device, Page
 from tests.simulation.leaving import (
     as_done,
+    journal_of,
     log_out_discard,
     log_out_drain,
     log_out_keep,
@@ -116,6 +117,7 @@ async def retry_refused(world: World, device: Device, dice: Random) -> None:
     refused = page.client.quarantined[0].operation
     user_id = page.client.user_id
     text, begun_ms = f"{user_id}/{world.number()}", world.now_ms()
+    was_stored = refused.id in journal_of(device, user_id)
     try:
         done = await page.finish(page.client.retry_quarantined(refused.id, {"text": text}))
     except AtihaError:
@@ -123,10 +125,23 @@ async def retry_refused(world: World, device: Device, dice: Random) -> None:
     world.note("%s: corrected %s", page.name, refused)
     if done is None:
         world.ledger.unsure.append(Unsure(device, user_id, refused.record, {"text": text}))
+        if was_stored and refused.id not in journal_of(device, user_id):
+            # It died with all of it done, and nobody was told: the correction is there by then.
+            kept = is_kept(world, device, user_id, text)
+            require(kept, 1, "%s died, and %s went before its correction came", page.name, refused)
+            world.ledger.given_up({refused.id}, device, for_good=False)
     else:
         world.ledger.given_up({refused.id}, device, for_good=False)
         # It took until the database had forgotten the other one.
         await accepted(world, page, done, user_id, dice, begun_ms)
+
+
+def is_kept(world: World, device: Device, user_id: str, text: str) -> bool:
+    """Whether a device's storage or the server has an operation that states this text."""
+    names, items = Names(user_id), device.disk.items
+    ours = [key for key in items if key.startswith((names.journal, names.quarantine))]
+    there = any(f'"{text}"' in items[key] for key in ours)
+    return there or f"'{text}'" in world.server.text_of_everything()
 
 
 async def drop_refused(world: World, device: Device, dice: Random) -> None:
