@@ -261,8 +261,9 @@ def _put_back(world: World, *, silently: bool) -> None:
     assert world.backup is not None
     backup, accounts = world.backup
     before, answered = world.taken_ids, world.network.answered_ids
-    # The answer reached those too, though they have not seen it yet.
-    answered |= {name for page in world.pages if page.process.frozen for name in page.carrying}
+    # The answer reached those too, though they have not seen it yet, or are in the midst of it.
+    frozen = [page for page in world.pages if page.process.frozen]
+    answered |= {name for page in frozen for name in page.carrying | page.acknowledged}
     world.was_restored = True
     world.server.put_back(backup, silently=silently)
     world.watch.accounts.clear()

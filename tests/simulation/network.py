@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from atiha_web.backends.base import Request, Response
@@ -156,6 +156,7 @@ class SimulatedTransport:
             if (loop.time() - began) * 1000 <= MAX_ROUND_TRIP_MS:
                 loop.call_later(1.0, page.learn_time, known, context=Context())
             loop.call_later(0.005, device.world.look, device, context=Context())
+            page.acknowledged = acknowledged_in(told)
             for name in lost_writes(request, reply):
                 page.lost_writes[name] = loop.time(), known[0]
         return reply
@@ -209,6 +210,12 @@ def ids_in(request: Request) -> set[str]:
     if not request.url.endswith("/sync"):
         return set()
     return {raw["id"] for raw in json.loads(request.body or b"{}").get("operations", ())}
+
+
+def acknowledged_in(told: Mapping[str, Any]) -> frozenset[str]:
+    """The operations of which a reply says that the server has them."""
+    results = told.get("results", ())
+    return frozenset(each["id"] for each in results if each["status"] in ("applied", "superseded"))
 
 
 def lost_writes(request: Request, reply: Response) -> Iterator[tuple[str, str]]:
