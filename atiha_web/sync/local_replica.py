@@ -85,6 +85,8 @@ class LocalReplica:
         self.stored_views = StoredViews(self.memory, self.names)
         self.hidden = False
         """Whether the user has signed out, in this tab or another: nobody is to read of them."""
+        self.clears = 0
+        """How many times storage was cleared, as far as heard, and not written again since."""
         self._times = LastSync(backend.storage)
         self._accepting = asyncio.Lock()
         self._closed = False
@@ -415,7 +417,8 @@ class LocalReplica:
             return
         if anew:
             self.stored_views.forget_written()
-        if not (self.store.room.is_short or self.hidden):
+        # After a clear, who is signed in comes first: whoever died would leave views of nobody.
+        if not (self.store.room.is_short or self.hidden or self.clears):
             await write_views(self.backend.storage, self.stored_views.changes(collections))
         self.changes.notify()
 

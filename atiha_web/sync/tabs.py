@@ -36,6 +36,7 @@ class TabFollower:
         await asyncio.wait([self._task])
 
     def _hear(self, change: StorageChange) -> None:
+        self._local.clears += change.key is None
         if self._is_discard(change):
             self._discards += 1
             if self._local.hidden:
@@ -63,12 +64,8 @@ class TabFollower:
 
     async def _take_over(self, change: StorageChange) -> None:
         local, names = self._local, self._local.names
-        if change.key is None and self._discards:
-            # Who slept hears late of both: what a third tab stored since may not say so any more.
-            local.note_given_up(local.memory.pending)
-        elif change.key is None:
-            await local.restore()
-            await local.render(local.registry, anew=True)
+        if change.key is None:
+            await self._take_over_clear()
         elif change.key == SESSION_KEY and change.value != local.session:
             # What is heard in its order is known, though storage may have been cleared since.
             local.session = None
@@ -87,6 +84,18 @@ class TabFollower:
         elif change.key.startswith(names.journal):
             collection = await self._take_over_operation(change)
             await local.render([collection] if collection else [])
+
+    async def _take_over_clear(self) -> None:
+        local = self._local
+        try:
+            if self._discards:
+                # Who slept hears late of both: what another tab stored since may not say so now.
+                local.note_given_up(local.memory.pending)
+                return
+            await local.restore()
+        finally:
+            local.clears -= 1
+        await local.render(local.registry, anew=True)
 
     async def _take_over_operation(self, change: StorageChange) -> str | None:
         """Returns the collection it was about.

@@ -127,7 +127,7 @@ MISTAKES = [
     # Tabs.
     mistake("other tabs' writes unheard", (TabFollower, "_take_over_operation", "local.memory.add(operation)", "pass")),
     mistake("other tabs' base unheard", (TabFollower, "_take_over", "await local.reload_base()", "pass")),
-    mistake("a clear unheard", (TabFollower, "_take_over", "await local.restore()", "pass")),
+    mistake("a clear unheard", (TabFollower, "_take_over_clear", "await local.restore()", "pass")),
     mistake("a sign-out in another tab unheard", (Session, "_on_storage", "self._spawn(self._follow_session())", "pass")),
     # Base.
     mistake("pending forgotten as base is swapped", (Replica, "swap_base", "self.refresh(self._by_record)", "pass")),
@@ -161,7 +161,7 @@ MISTAKES = [
     mistake("hidden means sent", (SyncCycle, "parting_request", "        # As few", "        local.forget([each.id for each in batch.operations])\n        # As few")),
     mistake("order lost as a clock is corrected", (reconciler, "restamp", "after=floor", "after=None")),
     mistake("what a refused write replaced is in memory only", (LocalReplica, "_bring_back", "await self.store.append(operation)", "pass")),
-    mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:"), (TabFollower, "_take_over", "if change.key is None and self._discards:", "if False:")),
+    mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:"), (TabFollower, "_take_over_clear", "if self._discards:", "if False:")),
     mistake("what is refused is kept of who discarded it meanwhile", (LocalReplica, "settle", "await self.give_up_too()", "pass")),
     mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told[was_own:])", "is_first = True")),
     mistake("old before new in the mirror", (MirroredStorage, "_carry_once", "{**changes, **self._waiting}", "{**self._waiting, **changes}")),

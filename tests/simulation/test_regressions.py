@@ -94,6 +94,7 @@ KEPT: dict[str, str] = {
     "a page dies with a correction all done, and what was refused is expected": '[2110362,[[0.02,false,false,false,7200000,0]],1,true,1,500,[2],[["write",0,1239555170,0.3],["dies_as_it_learns",0,1277501729,5.0],["retry_refused",0,1010301185,40.0]],false,5.0,true,"PATCH",true]',
     "a page finds room before it hears what another process stored, and a third shows that late": '[2111488,[[0.02,true,false,false,0,0]],1,false,2,500,[2],[["write",0,3111545522,0.3],["open_another",0,57103198,1.0],["open_another",0,3184460396,1.0],["tighten",0,109623314,5.0],["write",0,2011244335,5.0],["tighten",0,3618183062,5.0],["write",0,3593414868,0.0],["write",0,2898405843,5.0],["write",0,3604470278,0.3],["write",0,1199240660,5.0],["cut",0,2878981023,0.0],["burst",0,3418413738,1.0]],false,5.0,false,"",false]',
     "a page is frozen in the midst of what a reply acknowledged, and then a backup is restored": '[2103863,[[0.02,true,true,false,-1500,0],[0.0,true,true,false,0,0.3]],2,false,1,500,[2,2],[["lost_in_silence",1,1264148125,0.0],["interrupted",1,268098485,0.0],["restore",0,2204753037,0.0]],false,null,true,"",false]',
+    "a page shows who is signed in again after a clear, and dies before storage names them": '[2108811,[[0.0,true,false,false,0,0]],2,false,2,3,[2],[["switch_user",0,2136636376,0.0],["doom",0,1441338143,0.0],["clear",0,2186476024,5.0]],false,5.0,false,"",false]',
 }
 # fmt: on
 

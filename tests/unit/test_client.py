@@ -348,6 +348,27 @@ async def test_who_signs_in_as_storage_is_cleared_leaves_nothing_there(
     assert client.user_id == "user-1"
 
 
+async def test_no_view_comes_back_after_a_clear_before_who_is_signed_in_does(
+    phone: FakeDevice, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client._session.current is not None
+    base = client._session.current.engine.local.store.base
+    real, heard = base.sweep, list[str | None]()
+
+    async def cleared() -> bool:
+        monkeypatch.setattr(base, "sweep", real)
+        phone.origin.clear()
+        await turns()
+        return await real()
+
+    monkeypatch.setattr(base, "sweep", cleared)
+    phone.backend().storage.subscribe(lambda change: heard.append(change.key))
+    await client.sync()
+    await turns()
+    # A page that died in between would leave views of somebody whom nothing names.
+    assert heard.index(SESSION_KEY) < heard.index("atiha_ratings_user-1")
+
+
 async def test_a_tab_that_slept_shows_nothing_of_what_another_discarded(
     phone: FakeDevice, client: Client, open_client: OpenClient
 ) -> None:
