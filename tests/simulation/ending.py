@@ -12,7 +12,14 @@ from atiha_web.sync.operation import Operation
 from tests.simulation.browser import Device, Page
 from tests.simulation.collections import LATEST
 from tests.simulation.leaving import journal_of
-from tests.simulation.oracle import arrived, check_mirror, differs, lacks_room, taken_back
+from tests.simulation.oracle import (
+    arrived,
+    check_mirror,
+    differs,
+    lacks_room,
+    replaced_by_refused,
+    taken_back,
+)
 from tests.simulation.pages import open_page, sign_in
 from tests.simulation.promptness import check_erased, check_rhythm
 from tests.simulation.reference import says, stated
@@ -189,11 +196,15 @@ def is_known(page: Page, operation: Operation) -> bool:
     if operation.id in watch.ever_taken or says(operation.collection, held, fact):
         return True
     # Of a guest's word that a guest took back no server knows; where clocks are wrong what is no
-    # longer said has another time than what took its place.
+    # longer said has another time than what took its place. Nor does one know what a word that it
+    # refuses took the place of, without room to keep both and on a page without database: when a
+    # page next opens with it, that has it still.
     world = page.device.world
+    unheard = page.device.was_full and page.device.database_failed
     given = world.promises_by_id.get(operation.id, ())
     return any(
         (promise.user_id == GUEST and taken_back(world, promise))
+        or (promise.user_id == GUEST and unheard and replaced_by_refused(world, promise))
         or (world.skewed and arrived(world, promise))
         for promise in given
     )
