@@ -105,6 +105,8 @@ class Device:
     died_writing: bool = False
     left: set[str] = field(default_factory=set)
     """Who signed out, confirmed by the database: not even a kill brings them back."""
+    unconfirmed: set[str] = field(default_factory=set)
+    """Operations that were discarded on a page whose database did not confirm it."""
     spoilt: dict[str, str] = field(default_factory=dict)
     """Operations that were damaged, as they are stored since: they stay, and nobody can read them.
 

@@ -195,6 +195,9 @@ def is_known(page: Page, operation: Operation) -> bool:
     held = watch.accounts[user_id].held(operation.record)
     if operation.id in watch.ever_taken or says(operation.collection, held, fact):
         return True
+    if operation.id in page.device.unconfirmed and page.device.database_failed:
+        # Storage alone said that it was discarded: once that is gone the database has it still.
+        return True
     # Of a guest's word that a guest took back no server knows; where clocks are wrong what is no
     # longer said has another time than what took its place. Nor does one know what a word that it
     # refuses took the place of, without room to keep both and on a page without database: when a

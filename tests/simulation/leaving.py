@@ -54,6 +54,7 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
         # Pages that do not hear of it yet may still write: what they hold is theirs to give up.
         left = on_device | journal_of(device, user_id)
         world.ledger.given_up(left, device, for_good=sound)
+        device.unconfirmed |= left if done and not sound else set()
         gone = [each for each in world.ledger.of(device) if each.operation.id in left]
         for promise in world.ledger.of(device):
             unsent = promise.user_id == user_id and not promise.settled
