@@ -112,6 +112,8 @@ class Reconciler:
             self._note_conflicts(verdicts)
             for problem in verdicts.problems:
                 local.note_problem(problem)
+            if self._is_outdated(asked, reply):
+                verdicts = Verdicts()
             changed = self._take_rows(verdicts, reply)
             received, complete = await self._take_changes(asked, reply, changed)
             if changed:
@@ -120,6 +122,8 @@ class Reconciler:
                 # What follows is as much work again: others come first.
                 await local.mutex.pause()
                 if await self._was_overtaken():
+                    if self._is_outdated(asked, reply):
+                        verdicts = Verdicts()
                     changed, complete = self._take_rows(verdicts, reply), None
                 await local.heal()
                 if complete is None:
@@ -145,6 +149,14 @@ class Reconciler:
             await self._correct_times(verdicts, reply.server_time, all_of_them=clock_moved)
             await local.render(local.registry)
         return Applied(verdicts, received)
+
+    def _is_outdated(self, asked: Asked, reply: SyncReply) -> bool:
+        """Whether another tab brought numbers that the reply may be older than.
+
+        What it decided stays pending, then, unless that tab sent it too: the next request tells.
+        """
+        base, target = self._local.memory.base, self._local.target
+        return asked.epoch != target.epoch and reply.epoch != base.epoch
 
     async def _was_overtaken(self) -> bool:
         """Whether another tab stored a base that is further while this one paused, or slept."""

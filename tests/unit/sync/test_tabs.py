@@ -375,6 +375,52 @@ async def test_after_a_restore_a_late_reply_hides_nothing_that_another_tab_has_a
     assert [rating(tab, "m1") for tab in (a, b, await open_tab())] == [4, 4, 4]
 
 
+async def test_a_reply_of_before_a_restore_replaces_nothing_that_another_tab_learned_since(
+    server: FakeServer, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    break_locks(a)
+    break_locks(b)
+    await a.sync()
+    await b.sync()
+    await a.write("ratings", "m1", {"rating": 2})
+    server.fail_next(slow(after=5))
+    asking = asyncio.ensure_future(a.sync())
+    await asyncio.sleep(1)
+    await server.rows.renew_epochs()
+    await b.write("ratings", "m1", {"rating": 4})
+    await b.sync()
+    server.fail_next(*3 * [lost_request()])
+    await asking
+    assert [rating(tab, "m1") for tab in (a, b, await open_tab())] == [4, 4, 4]
+
+
+async def test_what_a_reply_of_before_a_restore_acknowledged_is_sent_again(
+    server: FakeServer, wall: ManualClock, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    break_locks(a)
+    break_locks(b)
+    await a.sync()
+    await b.sync()
+    backup = server.rows.backup()
+    write = await a.write("ratings", "m1", {"rating": 2})
+    server.fail_next(slow(after=5))
+    asking = asyncio.ensure_future(a.sync())
+    await asyncio.sleep(1)
+    server.rows.restore(backup)
+    elsewhere = await open_tab(FakeDevice(server, now_ms=wall))
+    await elsewhere.sync()
+    # It learns of the restore, and does not get to send what is pending.
+    async with b.engine.local.mutex:
+        await b.engine.local.swap_in(Base(elsewhere.engine.local.memory.base.epoch))
+    await asking
+    assert queue_of(a) == 1
+    await a.sync()
+    await write.saved("server")
+    assert [rating(tab, "m1") for tab in (a, b)] == [2, 2]
+
+
 async def test_pages_of_base_that_tabs_removed_from_each_other_are_written_again(
     device: FakeDevice, open_tab: OpenTab
 ) -> None:
@@ -409,6 +455,33 @@ async def test_who_slept_over_a_reply_does_not_overwrite_what_another_tab_stored
         server.fail_next(*3 * [lost_request()])
         return taken
 
+    assert a.engine._tabs is not None
+    await a.engine._tabs.stop()
+    monkeypatch.setattr(Reconciler, "_take_changes", sleeps)
+    await a.sync()
+    assert [rating(tab, "m1") for tab in (a, b, await open_tab())] == [4, 4, 4]
+
+
+async def test_who_slept_over_a_reply_and_a_restore_replaces_nothing_that_came_after_both(
+    server: FakeServer, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    await b.sync()
+    break_locks(a)
+    break_locks(b)
+    take_changes = Reconciler._take_changes
+
+    async def sleeps(reconciler: Reconciler, *args: Any) -> Any:
+        taken = await take_changes(reconciler, *args)
+        monkeypatch.undo()
+        await server.rows.renew_epochs()
+        await b.write("ratings", "m1", {"rating": 4})
+        assert (await b.sync()).ok
+        server.fail_next(*3 * [lost_request()])
+        return taken
+
+    await a.write("ratings", "m1", {"rating": 2})
     assert a.engine._tabs is not None
     await a.engine._tabs.stop()
     monkeypatch.setattr(Reconciler, "_take_changes", sleeps)
