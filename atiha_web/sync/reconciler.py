@@ -75,10 +75,11 @@ class Reconciler:
             await local.reload_base()
             await local.add_unheard(stored)
             absent = [each for each in absent if each.id in local.memory.pending]
-            missing = [each.id for each in absent if not local.was_replaced(each)]
-            if missing and await local.store.base.was_cleared():
+            if absent and await local.store.base.was_cleared():
+                # All of it, also what a later one says: a mirror has it until it is decided.
                 await local.restore()
             else:
+                missing = [each.id for each in absent if not local.was_replaced(each)]
                 if missing:
                     # What was refused left the journal, too, and must not be told to be saved.
                     await local.reload_quarantine()

@@ -224,7 +224,7 @@ MISTAKES = [
     mistake("a new view order", (CollectionView, "set", "insort(self._order, (state.timestamp, key))", "self._order.append((state.timestamp, key))")),
     mistake("halved to nothing", (BatchLimit, "refused", "max(1, size // 2)", "max(2, size // 2)")),
     mistake("a reset forgets what was rebuilt", (Reconciler, "_take_changes", "local.incoming = Base(reply.epoch)\n            return 0, None", "return 0, None")),
-    mistake("cleared storage taken for acknowledgement", (Reconciler, "catch_up", "if missing and await", "if False and await")),
+    mistake("cleared storage taken for acknowledgement", (Reconciler, "catch_up", "if absent and await", "if False and await")),
     mistake("an erased base written again", (BaseStore, "_was_erased", "self._given_up or (is_erased(stored) and", "False and (True and")),
     mistake("more confirmed than was carried", (MirroredStorage, "_carry_once", "self._confirmed = collected", "self._confirmed = self._collected")),
     mistake("what the mirror lacks is not put there", (MirroredStorage, "_recover", "self._collect(recovery.mirror)", "pass")),

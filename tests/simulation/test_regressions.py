@@ -99,6 +99,7 @@ KEPT: dict[str, str] = {
     "storage is cleared after a discard on a page without database, and the database has it still": '[2137311,[[0.02,false,true,false,86400000,0]],1,true,1,500,[2],[["write",0,2133517287,0.0],["unplug",0,622885585,0.0],["database_blocked",0,4278038603,0.0],["unplug",0,3483282715,0.0],["write",0,3247209384,0.0],["discarded_elsewhere",0,3361175868,0.0],["sync",0,3560012738,0.0],["clear",0,444906566,0.0]],true,null,false,"",false]',
     "a page that slept hears of what it sent before a restore, and hides what another one deleted since": '[2132696,[[null,true,true,true,-1500,0],[null,true,true,false,0,0],[null,true,true,true,-1500,0]],1,false,2,3,[2,2,2],[["interrupted",1,2211351843,0.3],["renew_epochs",0,2175660388,0.3],["interrupted",1,3862822770,5.0],["write",1,2176614283,0.0],["freeze",2,3159373220,40.0]],false,null,true,"",false]',
     "a page that asks by its timer pulls all anew, page by page, after a restore": '[2135300,[[0.0,true,false,false,-7200000,0]],2,true,1,1,[2],[["burst",0,769397348,5.0],["renew_epochs",0,2180309527,0.0]],false,null,true,"",false]',
+    "what was said twice and cleared unheard stays in the mirror, said once": '[2135849,[[null,true,true,true,-1500,0.3],[0.0,false,true,false,-1500,0]],1,false,2,500,[2,2],[["bad_network",1,1079782428,0.0],["dies_replacing",1,3958386823,0.0],["cleared_unheard",1,35944722,0.0]],true,null,false,"",false]',
 }
 # fmt: on
 

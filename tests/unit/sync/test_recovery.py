@@ -553,6 +553,25 @@ async def test_storage_that_is_cleared_while_running_is_written_again(
     assert json.loads(items[f"atiha_ratings_{user_id}"])[0]["rating"] == 4
 
 
+async def test_what_a_later_write_says_too_leaves_the_mirror_after_a_clear_nobody_told_of(
+    browser: Browser, open_page: OpenPage, server: FakeServer
+) -> None:
+    page = await open_page()
+    await rate(page, m1=1)
+    browser.database.commits.clear()
+    await page.put("ratings", "m1", {"rating": 2})
+    browser.reach_disk()
+    browser.kill()
+    browser.database.commits.set()
+    page = await open_page()
+    assert page.status.pending == 2
+    browser.device.origin.items.clear()
+    await page.sync()
+    assert await server_rows(server) == {"m1": 2}
+    await page.signed_in.engine.local.backend.storage.flush("disk")
+    assert not any(":j:" in key for key in browser.database.entries)
+
+
 async def test_what_finds_no_room_after_a_clear_survives_a_killed_browser(
     browser: Browser, open_page: OpenPage
 ) -> None:
