@@ -406,7 +406,7 @@ class LocalReplica:
     async def erase(self) -> None:
         """Remove all of this user's data from this device."""
         async with self.mutex:
-            await self.store.erase()
+            await self.store.erase(self.memory.left)
 
     # -- views -----------------------------------------------------------------------------
 

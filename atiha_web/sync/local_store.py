@@ -17,7 +17,7 @@ from atiha_web.sync.journal import (
     encode_operation,
     encode_quarantined,
 )
-from atiha_web.sync.names import SESSION_KEY, SESSION_KEYS, UP_TO, Names
+from atiha_web.sync.names import SESSION_KEY, SESSION_KEYS, UP_TO, Names, note_numbers
 from atiha_web.sync.operation import Operation
 from atiha_web.sync.pages import erased
 from atiha_web.sync.replica import Base, Quarantined
@@ -200,8 +200,12 @@ class LocalStore:
         await self._write_making_room({**journal, **refused, **signed_in})
         await self.base.replace(base)
 
-    async def erase(self) -> None:
-        """Remove all of this user's data. What stays says so to tabs that did not hear of it."""
+    async def erase(self, left: Mapping[str, int]) -> None:
+        """Remove all of this user's data. What stays says so to tabs that did not hear of it.
+
+        ``left`` has the last number of each writer whose operations have left the journal: a mirror
+        that was lost before has them yet.
+        """
         await self._storage.write({self._names.manifest: erased(self._writer)})
         stored = await self._storage.keys(self._names.prefix)
         entries = [
@@ -211,10 +215,8 @@ class LocalStore:
             if key.startswith(prefix)
         ]
         # One mark for each writer: there may be thousands of operations, and little room.
-        last: dict[str, int] = {}
-        for writer, _, number in (name.rpartition("-") for name in entries):
-            if number.isdecimal():
-                last[writer] = max(int(number), last.get(writer, 0))
+        last = dict(left)
+        note_numbers(last, entries)
         marks = [f"{writer}{UP_TO}{number}" for writer, number in last.items()]
         await self._give_up([key for key in stored if key != self._names.manifest], marks)
 

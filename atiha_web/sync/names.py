@@ -6,6 +6,7 @@ A start on which nobody is signed in loads this and no more of the engine.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +37,13 @@ _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def is_user_id(text: object) -> bool:
     """Whether ``text`` may name a user: 1 to 64 of letters, digits, ``_`` and ``-``."""
     return isinstance(text, str) and _USER_ID.fullmatch(text) is not None
+
+
+def note_numbers(last: dict[str, int], operation_ids: Iterable[str]) -> None:
+    """Keep in ``last`` the greatest number of each writer."""
+    for writer, _, number in (name.rpartition("-") for name in operation_ids):
+        if number.isdecimal():
+            last[writer] = max(int(number), last.get(writer, 0))
 
 
 def cache_key(name: str) -> str:

@@ -19,6 +19,7 @@ from atiha_web.sync import hlc
 from atiha_web.sync.digest import EMPTY, row_digest
 from atiha_web.sync.garbage import no_collection
 from atiha_web.sync.merge import LastWriteWins, MergePolicy, State
+from atiha_web.sync.names import note_numbers
 from atiha_web.sync.operation import Operation, RecordKey
 from atiha_web.sync.protocol import Change
 from atiha_web.sync.resolution import MERGED, Resolution
@@ -193,6 +194,8 @@ class Replica:
         """How many operations have left the journal, by collection."""
         self.base = Base()
         self.pending: dict[str, Operation] = {}
+        self.left: dict[str, int] = {}
+        """The greatest number of each writer whose operations have left the journal."""
         self.departures = 0
         """Grows whenever a pending operation goes or is restated."""
         self.quarantine: dict[str, Quarantined] = {}
@@ -282,6 +285,7 @@ class Replica:
     def remove(self, operation_ids: Iterable[str]) -> None:
         """Forget operations that left the journal, refreshing what they stated."""
         gone = [self.pending[name] for name in operation_ids if name in self.pending]
+        note_numbers(self.left, (operation.id for operation in gone))
         for operation in gone:
             self._unindex(operation)
             self.settled[operation.collection] += 1

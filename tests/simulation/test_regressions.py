@@ -100,6 +100,7 @@ KEPT: dict[str, str] = {
     "a page that slept hears of what it sent before a restore, and hides what another one deleted since": '[2132696,[[null,true,true,true,-1500,0],[null,true,true,false,0,0],[null,true,true,true,-1500,0]],1,false,2,3,[2,2,2],[["interrupted",1,2211351843,0.3],["renew_epochs",0,2175660388,0.3],["interrupted",1,3862822770,5.0],["write",1,2176614283,0.0],["freeze",2,3159373220,40.0]],false,null,true,"",false]',
     "a page that asks by its timer pulls all anew, page by page, after a restore": '[2135300,[[0.0,true,false,false,-7200000,0]],2,true,1,1,[2],[["burst",0,769397348,5.0],["renew_epochs",0,2180309527,0.0]],false,null,true,"",false]',
     "what was said twice and cleared unheard stays in the mirror, said once": '[2135849,[[null,true,true,true,-1500,0.3],[0.0,false,true,false,-1500,0]],1,false,2,500,[2,2],[["bad_network",1,1079782428,0.0],["dies_replacing",1,3958386823,0.0],["cleared_unheard",1,35944722,0.0]],true,null,false,"",false]',
+    "what was sent without the mirror and then discarded comes back from it": '[2135388,[[null,false,true,true,86400000,0]],2,true,2,500,[2],[["dies_correcting",0,4273815635,5.0],["write",0,1481997333,0.01],["database_gone",0,3670279859,0.0],["interrupted",0,2640354006,40.0],["open_another",0,2494357764,5.0]],false,null,false,"",false]',
 }
 # fmt: on
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from atiha_web import Client, connect
 from atiha_web.backends.base import StorageChange
+from atiha_web.backends.mirror import MirroredStorage
 from atiha_web.errors import SaveError, StorageUnavailableError
 from atiha_web.sync.names import (
     ASIDE,
@@ -405,6 +406,25 @@ async def test_what_was_discarded_at_logout_does_not_come_back(
     browser.kill()
     page = await open_page(user_id)
     assert (stars(page), page.status.pending) == ({}, 0)
+
+
+async def test_what_was_sent_without_the_mirror_and_then_discarded_does_not_come_back_from_it(
+    browser: Browser, open_page: OpenPage
+) -> None:
+    page = await open_page(None)
+    user_id = await signed_in(page)
+    await rate(page, m1=1)
+    mirrored = page.signed_in.engine.local.backend.storage
+    assert isinstance(mirrored, MirroredStorage)
+    mirrored.lose("the browser closed the database")
+    await page.sync()
+    await page.users.logout(pending="discard")
+    await page.close()
+    assert any(":j:" in key for key in browser.database.entries)
+    page = await open_page(None)
+    await turns()
+    kept = {**browser.device.origin.items, **browser.database.entries}
+    assert not any(key.startswith(f"atiha:{user_id}:j:") for key in kept)
 
 
 @pytest.mark.parametrize("reachable", [True, False])
