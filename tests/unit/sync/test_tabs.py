@@ -38,6 +38,17 @@ def break_locks(tab: Synchronizer) -> None:
     environment.lock = lock  # type: ignore[method-assign]  # the fault under test
 
 
+async def two_without_locks(open_tab: OpenTab) -> tuple[Synchronizer, Synchronizer]:
+    """Two tabs that agree with the server, and from then on never get a lock in time."""
+    tabs = await open_tab(), await open_tab()
+    for tab in tabs:
+        await tab.sync()
+    await turns()
+    for tab in tabs:
+        break_locks(tab)
+    return tabs
+
+
 def sent_ids(server: FakeServer) -> list[str]:
     return [raw["id"] for exchange in server.exchanges for raw in exchange.request.operations]
 
@@ -312,12 +323,7 @@ async def test_a_clear_heard_late_does_not_overwrite_what_another_tab_stored_sin
 async def test_two_cycles_at_once_show_every_acknowledged_write_all_the_time(
     server: FakeServer, open_tab: OpenTab
 ) -> None:
-    a, b = await open_tab(), await open_tab()
-    await a.sync()
-    await b.sync()
-    await turns()
-    break_locks(a)
-    break_locks(b)
+    a, b = await two_without_locks(open_tab)
     # B asks before A's write is there; its reply is the later one.
     server.fail_next(slow(after=5), slow())
     asking = asyncio.ensure_future(b.sync())
@@ -333,11 +339,7 @@ async def test_two_cycles_at_once_show_every_acknowledged_write_all_the_time(
 async def test_a_newer_base_that_another_tab_stored_unheard_is_not_overwritten(
     server: FakeServer, open_tab: OpenTab
 ) -> None:
-    a, deaf = await open_tab(), await open_tab()
-    await a.sync()
-    await deaf.sync()
-    break_locks(a)
-    break_locks(deaf)
+    a, deaf = await two_without_locks(open_tab)
     assert deaf.engine._tabs is not None
     await deaf.engine._tabs.stop()
     await server.rows.renew_epochs()
@@ -353,11 +355,7 @@ async def test_a_newer_base_that_another_tab_stored_unheard_is_not_overwritten(
 async def test_after_a_restore_a_late_reply_hides_nothing_that_another_tab_has_acknowledged(
     server: FakeServer, wall: ManualClock, open_tab: OpenTab
 ) -> None:
-    a, b = await open_tab(), await open_tab()
-    break_locks(a)
-    break_locks(b)
-    await a.sync()
-    await b.sync()
+    a, b = await two_without_locks(open_tab)
     backup = server.rows.backup()
     elsewhere = await open_tab(FakeDevice(server, now_ms=wall))
     for rating_lost in (2, 3):
@@ -378,11 +376,7 @@ async def test_after_a_restore_a_late_reply_hides_nothing_that_another_tab_has_a
 async def test_a_reply_of_before_a_restore_replaces_nothing_that_another_tab_learned_since(
     server: FakeServer, open_tab: OpenTab
 ) -> None:
-    a, b = await open_tab(), await open_tab()
-    break_locks(a)
-    break_locks(b)
-    await a.sync()
-    await b.sync()
+    a, b = await two_without_locks(open_tab)
     await a.write("ratings", "m1", {"rating": 2})
     server.fail_next(slow(after=5))
     asking = asyncio.ensure_future(a.sync())
@@ -398,11 +392,7 @@ async def test_a_reply_of_before_a_restore_replaces_nothing_that_another_tab_lea
 async def test_what_a_reply_of_before_a_restore_acknowledged_is_sent_again(
     server: FakeServer, wall: ManualClock, open_tab: OpenTab
 ) -> None:
-    a, b = await open_tab(), await open_tab()
-    break_locks(a)
-    break_locks(b)
-    await a.sync()
-    await b.sync()
+    a, b = await two_without_locks(open_tab)
     backup = server.rows.backup()
     write = await a.write("ratings", "m1", {"rating": 2})
     server.fail_next(slow(after=5))
@@ -439,11 +429,7 @@ async def test_pages_of_base_that_tabs_removed_from_each_other_are_written_again
 async def test_who_slept_over_a_reply_does_not_overwrite_what_another_tab_stored_since(
     server: FakeServer, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = await open_tab(), await open_tab()
-    await a.sync()
-    await b.sync()
-    break_locks(a)
-    break_locks(b)
+    a, b = await two_without_locks(open_tab)
     await server.rows.renew_epochs()
     take_changes = Reconciler._take_changes
 
@@ -465,11 +451,7 @@ async def test_who_slept_over_a_reply_does_not_overwrite_what_another_tab_stored
 async def test_who_slept_over_a_reply_and_a_restore_replaces_nothing_that_came_after_both(
     server: FakeServer, open_tab: OpenTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = await open_tab(), await open_tab()
-    await a.sync()
-    await b.sync()
-    break_locks(a)
-    break_locks(b)
+    a, b = await two_without_locks(open_tab)
     take_changes = Reconciler._take_changes
 
     async def sleeps(reconciler: Reconciler, *args: Any) -> Any:
