@@ -7,29 +7,43 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.simulation.many import Tally, run_many
 from tests.simulation.report import failure_report, summary
-from tests.simulation.runs import STEPS, plan_of, run
+from tests.simulation.runs import AS_USUAL, ODDS, STEPS, plan_of, run
+
+KINDS = sorted(kind for table in ODDS for kind in table)
+"""What a mix may name."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run seeds; tells in words what failed, and returns 1 then."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.simulation", description=__doc__, allow_abbrev=False
+        prog="python -m tests.simulation",
+        description=__doc__,
+        epilog=f"The kinds of a mix: {' '.join(KINDS)}.",
+        allow_abbrev=False,
     )
     parser.add_argument("--seeds", type=int, default=2000, help="how many seeds (2000)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (0)")
     parser.add_argument("--jobs", type=int, help="processes; one for each core unless told")
+    parser.add_argument(
+        "--mix",
+        type=mix_of,
+        default=AS_USUAL,
+        metavar="KIND=TIMES,...",
+        help="what happens how many times as often as usual (clear=20,kill_browser=5,rest=0)",
+    )
     parser.add_argument("--trace", type=int, metavar="SEED", help="tell the story of one seed")
     parser.add_argument("--coverage", action="store_true", help="which branches the seeds reach")
     parser.add_argument("--mistakes", action="store_true", help="plant each known mistake")
     parser.add_argument("--rows", choices=["memory", "postgres"], default="memory")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     if asked.trace is not None:
-        return trace(asked.trace)
+        return trace(asked.trace, asked.mix)
     if asked.mistakes:
         return mistakes(asked.jobs)
     if asked.coverage:
@@ -39,10 +53,11 @@ def main() -> int:
 
         return compare_stores(range(asked.first, asked.first + asked.seeds))
     began = time.monotonic()
-    tally = run_many(range(asked.first, asked.first + asked.seeds), asked.jobs, tell_progress)
+    seeds = range(asked.first, asked.first + asked.seeds)
+    tally = run_many(seeds, asked.jobs, tell_progress, asked.mix)
     show(summary(tally, time.monotonic() - began, STEPS))
     for seed in sorted(tally.failures)[:5]:
-        show(failure_report(seed))
+        show(failure_report(seed, asked.mix))
     return 1 if tally.failures else 0
 
 
@@ -81,10 +96,27 @@ def reached(first: int, seeds: int) -> int:
     return ran.returncode
 
 
-def trace(seed: int) -> int:
+def mix_of(text: str) -> Mapping[str, float]:
+    """What is to happen how many times as often as usual, from ``KIND=TIMES,KIND=TIMES``.
+
+    Raises:
+        argparse.ArgumentTypeError: nothing is called so, or it cannot happen so often.
+    """
+    mix: dict[str, float] = {}
+    for part in text.split(","):
+        kind, _, times = part.partition("=")
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"there is no {kind!r}, see --help")
+        if not times.isdecimal() or part == "write=0":
+            raise argparse.ArgumentTypeError(f"{part!r} cannot be; say it like clear=20,night=0")
+        mix[kind] = int(times)
+    return mix
+
+
+def trace(seed: int, mix: Mapping[str, float]) -> int:
     """Tell what happens in one seed, shrunk if it fails."""
-    outcome = run(plan_of(seed), traced=True)
-    show("\n".join(outcome.story) if outcome.violation is None else failure_report(seed))
+    outcome = run(plan_of(seed, mix), traced=True)
+    show("\n".join(outcome.story) if outcome.violation is None else failure_report(seed, mix))
     return 1 if outcome.violation else 0
 
 

@@ -17,6 +17,8 @@ WRONG_CLOCKS = {"jump_clock", "clock_set_right", "clock_set_back"}
 """What happens only where clocks may be wrong."""
 AT_ONE_MOMENT = {"two_heirs"}
 """What happens only where pages see at once what others store."""
+SHARES = {"skewed": 0.25, "rest": 0.05, "worn": 0.12, "late": 0.15}
+"""How many of all worlds have wrong clocks, a server that is none of ours, years, and ``late``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,15 @@ def draw(
     rest: Mapping[str, float] = MappingProxyType({}),
     wear: Mapping[str, float] = MappingProxyType({}),
     late: Mapping[str, float] = MappingProxyType({}),
+    shares: Mapping[str, float] = MappingProxyType(SHARES),
 ) -> Plan:
     """The plan of a seed; ``weights`` says what may happen, and how often.
 
     So does ``rest``, where the server is none of ours, and ``wear``, in some worlds; and
-    ``late``, in worlds of two users whose devices have a database.
+    ``late``, in worlds of two users whose devices have a database. ``shares`` is like ``SHARES``.
     """
     chance = random.Random(seed)
-    skewed = chance.random() < 0.25
+    skewed = chance.random() < shares["skewed"]
     devices = tuple(
         _device(chance, skewed=skewed) for _ in range(chance.choice([1, 1, 1, 2, 2, 3]))
     )
@@ -116,12 +119,12 @@ def draw(
     )
     # What is drawn from here on came later: it leaves alone what was drawn before.
     method = chance.choice(["PATCH", "PATCH", "PUT"])
-    plan = replace(plan, rest=method if rest and chance.random() < 0.05 else "")
-    plan = replace(plan, worn=bool(wear) and chance.random() < 0.12)
+    plan = replace(plan, rest=method if rest and chance.random() < shares["rest"] else "")
+    plan = replace(plan, worn=bool(wear) and chance.random() < shares["worn"])
     more = _some(rest, 4, chance, skewed=skewed) if plan.rest else []
     more += _some(wear, chance.randint(1, 3), chance, skewed=skewed) if plan.worn else []
     plan = replace(plan, steps=_among(steps, more, len(devices), chance))
-    if not late or plan.rest or chance.random() >= 0.15:
+    if not late or plan.rest or chance.random() >= shares["late"]:
         return plan
     return _lately(plan, late, chance)
 
@@ -143,6 +146,8 @@ def _some(
     possible = {
         kind: weight for kind, weight in weights.items() if skewed or kind not in WRONG_CLOCKS
     }
+    if not any(possible.values()):
+        return []
     return chance.choices(list(possible), list(possible.values()), k=number)
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tests.simulation.faults import NETWORK
 from tests.simulation.many import Tally
 from tests.simulation.plan import to_text
-from tests.simulation.runs import plan_of, run
+from tests.simulation.runs import AS_USUAL, plan_of, run
 from tests.simulation.shrink import shrink
 
 
-def failure_report(seed: int) -> str:
+def failure_report(seed: int, mix: Mapping[str, float] = AS_USUAL) -> str:
     """The seed, the shortest story found that breaks the same invariant, and which one."""
-    outcome = run(plan_of(seed))
+    outcome = run(plan_of(seed, mix))
     if outcome.violation is None:
         return f"seed {seed}: nothing is wrong"
     short = shrink(outcome)

@@ -7,10 +7,11 @@ import gc
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 from atiha_web.errors import AtihaError
@@ -23,7 +24,7 @@ from tests.simulation.moments import MOMENTS
 from tests.simulation.motifs import MOTIFS
 from tests.simulation.oracle import check_end, check_pages
 from tests.simulation.people import PEOPLE
-from tests.simulation.plan import Plan, draw
+from tests.simulation.plan import SHARES, Plan, draw
 from tests.simulation.replays import REPLAYS
 from tests.simulation.rewound import REWOUND
 from tests.simulation.server import ServerCall
@@ -44,6 +45,9 @@ WEIGHTS = {kind: weight for kind, (_, weight) in EVERYWHERE.items()}
 REST_WEIGHTS = {kind: weight for kind, (_, weight) in REPLAYS.items()}
 WEAR_WEIGHTS = {kind: weight for kind, (_, weight) in LATELY.items()}
 LATE_WEIGHTS = {kind: weight for kind, (_, weight) in REWOUND.items()}
+ODDS = (WEIGHTS, REST_WEIGHTS, WEAR_WEIGHTS, LATE_WEIGHTS, SHARES)
+"""How often what happens: all that ``draw`` is told."""
+AS_USUAL: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass
@@ -59,9 +63,10 @@ class Outcome:
     """What was asked of the server."""
 
 
-def plan_of(seed: int) -> Plan:
-    """The plan of a seed."""
-    return draw(seed, WEIGHTS, REST_WEIGHTS, WEAR_WEIGHTS, LATE_WEIGHTS)
+def plan_of(seed: int, mix: Mapping[str, float] = AS_USUAL) -> Plan:
+    """The plan of a seed; ``mix``: what is to happen how many times as often as usual."""
+    odds = ({kind: odd * mix.get(kind, 1) for kind, odd in table.items()} for table in ODDS)
+    return draw(seed, *odds)
 
 
 def run(plan: Plan, *, traced: bool = False) -> Outcome:
