@@ -16,7 +16,7 @@ from atiha_web.errors import SaveError, StorageError, StorageFullError
 from atiha_web.loading import load_in_turns
 from atiha_web.sign_outs import SignOuts
 from atiha_web.sync.hub import Hub
-from atiha_web.sync.names import GUEST, QUEUE_KEY, SESSION_KEY
+from atiha_web.sync.names import GUEST, QUEUE_KEY, SESSION_KEY, is_view
 from atiha_web.sync.persistence import Persistence
 from atiha_web.sync.protocols import Protocol
 from atiha_web.sync.signed_in import SignedIn, session_user
@@ -69,6 +69,8 @@ class Session:
         self._guest = guest
         self._protocol = protocol
         self._unfollow: Unsubscribe | None = None
+        self._left: str | None = None
+        """Who was signed in here last, and left."""
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsubscribe = backend.storage.subscribe(self._on_storage)
@@ -127,7 +129,7 @@ class Session:
         async with self._switching:
             previous = await self._stop()
             if previous is not None and previous.user_id != user_id:
-                await previous.engine.local.remove_views()
+                await self._take_out_of_view(previous)
             try:
                 await self._stored.remember(user_id)
             except StorageError:
@@ -143,7 +145,7 @@ class Session:
             await self._hide()
             current = await self._stop()
             if current is not None and current.user_id != GUEST:
-                await current.engine.local.remove_views()
+                await self._take_out_of_view(current)
                 if pending == "discard":
                     await current.engine.local.erase()
             await self._switch(None)
@@ -166,7 +168,7 @@ class Session:
         local = signed_in.engine.local
         # A cycle that goes on meanwhile shows nothing again.
         local.hidden = True
-        await local.remove_views()
+        await self._take_out_of_view(signed_in)
         try:
             await self._forget()
         except StorageError:
@@ -174,6 +176,12 @@ class Session:
             async with local.mutex:
                 await local.render(local.registry, anew=True)
             raise
+
+    async def _take_out_of_view(self, synchronizer: Synchronizer) -> None:
+        local = synchronizer.engine.local
+        if local.session is not None:
+            self._left = local.user_id
+        await local.remove_views()
 
     async def _forget(self) -> None:
         """Nobody is signed in from now on; cached data of who was makes room for that."""
@@ -302,6 +310,15 @@ class Session:
     def _on_storage(self, change: StorageChange) -> None:
         if change.key == SESSION_KEY:
             self._spawn(self._follow_session())
+        elif change.key and change.value and self._left and is_view(change.key, self._left):
+            self._spawn(self._remove_view(change.key, self._left))
+
+    async def _remove_view(self, key: str, user_id: str) -> None:
+        """A tab that had not heard yet that they left showed them again, and may be gone."""
+        async with self._switching:
+            if await self._stored.user() != user_id:
+                with suppress(StorageError):
+                    await self._backend.storage.write({key: None})
 
     async def _follow_session(self) -> None:
         """Another tab signed somebody in or out; what counts is who is signed in by now."""
@@ -312,7 +329,7 @@ class Session:
             previous = await self._stop()
             if previous is not None and previous.user_id != user_id:
                 # What this tab wrote of them before it heard of it must not stay.
-                await previous.engine.local.remove_views()
+                await self._take_out_of_view(previous)
             self.token = None
             await self._switch(user_id)
 

@@ -96,6 +96,11 @@ class Names:
         return f"atiha_{collection}_{self.user_id}"
 
 
+def is_view(key: str, user_id: str) -> bool:
+    """Whether what any page can read of a user is under ``key``."""
+    return key.startswith("atiha_") and key.endswith(f"_{user_id}")
+
+
 def _encoded(user_id: str) -> str:
     if is_user_id(user_id) or user_id == GUEST:
         return user_id

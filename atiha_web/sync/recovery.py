@@ -22,6 +22,7 @@ from atiha_web.sync.names import (
     SESSION_TIME_KEY,
     UP_TO,
     Names,
+    is_view,
 )
 from atiha_web.sync.signed_in import session_time, session_user
 
@@ -136,8 +137,7 @@ def _of_who_left(
 
 
 def _views_of(keys: Sequence[str], users: Collection[str]) -> list[str]:
-    endings = tuple(f"_{user}" for user in users)
-    return [key for key in keys if key.startswith("atiha_") and key.endswith(endings)]
+    return [key for key in keys if any(is_view(key, user) for user in users)]
 
 
 def _is_old(text: str, now_ms: int) -> bool:

@@ -311,6 +311,30 @@ async def test_a_second_tab_writes_no_views_of_who_signed_out(
     assert views(phone) == []
 
 
+async def test_what_a_tab_that_died_showed_of_who_signed_out_is_removed(
+    phone: FakeDevice, client: Client
+) -> None:
+    key = f"atiha_ratings_{user(client)}"
+    await client.users.logout(pending="keep")
+    # A page of another process did that, and died, before either heard of the other.
+    await phone.backend().storage.write({key: "[]"})
+    await turns()
+    assert key not in phone.origin.items
+
+
+async def test_what_another_tab_shows_of_who_signed_in_again_stays(
+    phone: FakeDevice, client: Client, open_client: OpenClient
+) -> None:
+    other = await open_client()
+    await client.users.logout(pending="keep")
+    await turns()
+    await log_in(other)
+    await other.profiles.add_rating(user(other), "m1", 4)
+    await turns()
+    assert client.user_id == other.user_id
+    assert f"atiha_ratings_{user(other)}" in phone.origin.items
+
+
 def clear_after(word: str, phone: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a person clear storage as soon as it was next asked, or told, who is signed in."""
     real = getattr(SignedIn, word)
