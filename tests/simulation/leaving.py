@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from random import Random
 from typing import Any
 
@@ -29,6 +29,7 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
     if user_id is None:
         return
     on_device, session = journal_of(device, user_id), device.cookie
+    unheard = on_device - entries_of(page.storage.known_keys, user_id)
     try:
         work = page.as_wished(as_done(page.client.users.logout(pending=pending)))
         done = await page.finish(work)
@@ -52,8 +53,13 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
         for other in device.pages:
             other.written.clear()
         # Pages that do not hear of it yet may still write: what they hold is theirs to give up.
-        left = on_device | journal_of(device, user_id)
-        world.ledger.given_up(left, device, for_good=sound)
+        stays = journal_of(device, user_id)
+        left = on_device | stays
+        # What another process had just written stays, where this one had not heard of it yet: no
+        # process knows which of the two came first, and nothing is lost that nobody saw.
+        theirs = unheard & stays
+        world.ledger.given_up(left - theirs, device, for_good=sound)
+        world.ledger.given_up(theirs, device, for_good=False)
         device.unconfirmed |= left if done and not sound else set()
         gone = [each for each in world.ledger.of(device) if each.operation.id in left]
         for promise in world.ledger.of(device):
@@ -70,10 +76,15 @@ async def as_done(work: Awaitable[None]) -> bool:
 
 def journal_of(device: Device, user_id: str) -> set[str]:
     """The operations that a device's storage holds of a user, refused ones too."""
+    return entries_of(device.disk.items, user_id)
+
+
+def entries_of(keys: Iterable[str], user_id: str) -> set[str]:
+    """The operations of a user that keys of storage name, refused ones too."""
     names = Names(user_id)
     return {
         key.removeprefix(prefix)
-        for key in device.disk.items
+        for key in keys
         for prefix in (names.journal, names.quarantine)
         if key.startswith(prefix)
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
@@ -111,6 +111,11 @@ class TabStorage:
         self._coming: deque[tuple[StorageChange, int]] = deque()
         self._listeners = Listeners[StorageChange]()
         disk.documents.append(self)
+
+    @property
+    def known_keys(self) -> Iterable[str]:
+        """What this page finds there: another process's last changes may not have come yet."""
+        return self._items
 
     async def _step(self, *, weighty: bool = False) -> None:
         if self._latency is not None or self.seconds:
