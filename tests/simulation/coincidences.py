@@ -8,6 +8,7 @@ from random import Random
 from atiha_web.errors import StorageUnavailableError
 from atiha_web.testing import fake_server
 from tests.simulation.browser import Device
+from tests.simulation.collections import LATEST
 from tests.simulation.faults import clear
 from tests.simulation.leaving import log_out
 from tests.simulation.pages import (
@@ -147,7 +148,26 @@ async def opens_as_another_learns(world: World, device: Device, dice: Random) ->
     await open_page(world, device)
 
 
+async def server_goes_back(world: World, device: Device, dice: Random) -> None:
+    """The server goes back to an earlier release, which is told to delete what it cannot read."""
+    page = await signed_page(world, device, dice)
+    if page is None or page.client.user_id is None or page.release != LATEST:
+        return
+    device.faults.clear()
+    world.server.release(LATEST)
+    key = f"m-{world.number()}"
+    await state(world, page, ("memos", key, {"body": "x"}, "x"), dice)
+    page.sync()
+    await asyncio.sleep(2)
+    world.server.release(1)
+    if page.can_act() and page.client.user_id is not None:
+        await state(world, page, ("memos", key, None, "x"), dice)
+        page.sync()
+    await asyncio.sleep(2)
+
+
 COINCIDENCES: dict[str, tuple[Action, float]] = {
+    "server_goes_back": (server_goes_back, 2),
     "database_fails_meanwhile": (database_fails_meanwhile, 3),
     "clock_set_right": (clock_set_right, 12),
     "dies_bringing_back": (dies_bringing_back, 2),

@@ -105,6 +105,7 @@ MISTAKES = [
     mistake("held for ever", (SyncCycle, "_held_now", "until > now", "until > 0")),
     mistake("effect twice", (decisions, "_number", "if old is not None and old.state == new:", "if False:")),
     mistake("no operation is too far ahead", (decisions, "validate", "if hlc.milliseconds(operation.timestamp) >", "if False and hlc.milliseconds(operation.timestamp) >")),
+    mistake("an earlier server writes over what it cannot read", (decisions, "_left_alone", "if row is None or row.schema <= collection.schema:", "if True:")),
     mistake("epoch ignored", (decisions, "must_reset", "epoch != state.epoch or", "")),
     mistake("coalesced too much", (Merged, "covers", "policy.merge(policy.lift(older.timestamp, older.data), state) == state", "True")),
     mistake("journal not read again under the lock", (Cycle, "run", "await self._reconciler.catch_up()", "pass")),
