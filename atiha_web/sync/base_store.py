@@ -152,13 +152,17 @@ class BaseStore:
         """Whether storage held a base of this user, or word that it was given up."""
         return self._manifest_text is not None
 
-    async def is_own(self) -> bool:
-        """Whether what storage holds of base is what this tab stored last."""
+    async def is_own(self, *, or_bare: bool = False) -> bool:
+        """Whether what storage holds of base is what this tab stored last.
+
+        Of a base without rows nobody can tell who stored it: ``or_bare`` counts that one, too.
+        """
         [stored] = await self._storage.read([self._names.manifest])
         manifest = decode_manifest(stored)
         if manifest is None or stored != self._manifest_text:
             return False
-        return any(name.startswith(f"{self._writer}.") for name in manifest.pages)
+        is_bare = or_bare and not manifest.pages
+        return is_bare or any(name.startswith(f"{self._writer}.") for name in manifest.pages)
 
     async def was_cleared(self) -> bool:
         """Whether somebody cleared storage under us."""

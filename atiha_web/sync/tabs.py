@@ -26,6 +26,8 @@ class TabFollower:
         """How many of the next changes are older than what was last read of the whole journal."""
         self._discards = 0
         """How many of the next changes tell that a person gave everything up."""
+        self._cleared: dict[str, str] = {}
+        """Operations as they were stored, by id, that one of the next changes, a clear, took."""
         self._unsubscribe = local.backend.storage.subscribe(self._hear)
         self._task = asyncio.create_task(self._follow())
 
@@ -75,6 +77,7 @@ class TabFollower:
         elif self._is_discard(change):
             # What leaves the journal now was given up: nobody may be told that it is saved.
             local.note_given_up(local.memory.pending)
+            self._cleared.clear()
         elif change.key == names.manifest:
             await local.reload_base()
             await local.render(local.registry)
@@ -87,11 +90,14 @@ class TabFollower:
 
     async def _take_over_clear(self) -> None:
         local = self._local
+        cleared, self._cleared = self._cleared, {}
         try:
             if self._discards:
                 # Who slept hears late of both: what another tab stored since may not say so now.
                 local.note_given_up(local.memory.pending)
                 return
+            for operation_id, text in cleared.items():
+                self._add(operation_id, text)
             await local.restore()
         finally:
             local.clears -= 1
@@ -106,12 +112,19 @@ class TabFollower:
         operation_id = key.removeprefix(local.names.journal)
         is_there = await local.backend.storage.read([key]) != [None]
         if text is None:
+            self._cleared.pop(operation_id, None)
             # It may have come back: what took its place was refused.
             gone = None if is_there else await local.gone(operation_id)
             return None if gone is None else gone.collection
         if not is_there:
+            if await self._is_last():
+                self._cleared[operation_id] = text
             await self._read_unheard()
             return None
+        return self._add(operation_id, text)
+
+    def _add(self, operation_id: str, text: str) -> str | None:
+        local = self._local
         try:
             operation = decode_operation(operation_id, text)
         except InvalidDataError as error:
@@ -121,6 +134,18 @@ class TabFollower:
         # It may have come back: what took its place was refused.
         local.successors.pop(operation_id, None)
         return operation.collection
+
+    async def _is_last(self) -> bool:
+        """Whether this tab may be the only one that knows yet what a clear has taken.
+
+        No other one has stored base since, or none that tells of an acknowledgement. In a process
+        of its own a tab hears of the clear as it loses sight of what was there, in a shared one a
+        little later.
+        """
+        base = self._local.store.base
+        if await base.was_cleared():
+            return True
+        return self._local.clears > 0 and await base.is_own(or_bare=True)
 
     async def _read_unheard(self) -> None:
         """Learn what took the place of an operation that is gone, before others are, too."""

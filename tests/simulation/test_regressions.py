@@ -103,6 +103,7 @@ KEPT: dict[str, str] = {
     "what was sent without the mirror and then discarded comes back from it": '[2135388,[[null,false,true,true,86400000,0]],2,true,2,500,[2],[["dies_correcting",0,4273815635,5.0],["write",0,1481997333,0.01],["database_gone",0,3670279859,0.0],["interrupted",0,2640354006,40.0],["open_another",0,2494357764,5.0]],false,null,false,"",false]',
     "a page dies as it shows who is signing out in another one": '[3100536,[[0.0,true,true,true,1500,0.3],[0.02,false,true,false,-1500,0],[0.02,true,true,true,-1500,0]],2,false,1,3,[2,2,1],[["tighten",1,1159717202,0.0],["write",1,2404958138,0.0],["doom_opening",1,2838080672,0.0],["log_out_keep",1,2417581704,0.0]],true,null,false,"",false]',
     "a page writes, and another process discards everything before it hears of that": '[3000467,[[0.0,false,true,false,0,0],[0.02,true,true,false,-1500,0]],1,false,1,3,[2,2],[["dies_bringing_back",1,2416226238,0.0],["bad_network",1,402699654,0.0],["dies_bringing_back",1,2901244800,0.0],["use_service",1,1711501628,0.0],["log_out_discard",1,595610717,0.0]],false,120.0,true,"",true]',
+    "a page that slept hears of a write and of the clear that took it, and the page that wrote it dies": '[3000025,[[0.0,true,true,false,1500,0]],1,false,1,3,[2],[["write",0,3757850728,1.0],["freeze",0,1913229165,0.3],["doom",0,3935214918,5.0],["write",0,3162207977,0.0],["thaw",0,3255022242,0.0],["clear",0,3420389350,0.0]],false,5.0,true,"",false]',
 }
 # fmt: on
 

@@ -151,10 +151,74 @@ async def test_what_was_replaced_and_cleared_then_is_not_told_to_be_saved(
         await b.write("ratings", "m1", {"rating": 2})
         await b.stop()
         device.origin.clear()
-    assert (saving.done(), queue_of(a)) == (False, 1)
+    assert (saving.done(), queue_of(a), rating(a, "m1")) == (False, 2, 2)
     await a.sync()
     await turns()
     assert saving.done()
+
+
+@pytest.mark.parametrize("heard_at_once", [True, False])
+async def test_what_another_tab_wrote_and_a_clear_took_is_written_again(
+    device: FakeDevice, open_tab: OpenTab, *, heard_at_once: bool
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    async with asleep(a):
+        operation = (await b.write("ratings", "m1", {"rating": 4})).operation
+        assert operation is not None
+        await b.stop()
+        if heard_at_once:
+            device.origin.clear()
+        else:
+            device.origin.items.clear()
+    if not heard_at_once:
+        device.origin.clear()
+        await turns()
+    assert (rating(a, "m1"), queue_of(a)) == (4, 1)
+    assert f"atiha:ann:j:{operation.id}" in device.origin.items
+
+
+@pytest.mark.parametrize("has_rows", [True, False])
+async def test_what_a_clear_took_is_written_again_by_who_stores_base_before_it_hears_of_both(
+    device: FakeDevice, open_tab: OpenTab, *, has_rows: bool
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    if has_rows:
+        await a.write("ratings", "m2", {"rating": 2})
+    await a.sync()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 4})
+        await b.stop()
+        device.origin.clear()
+        local = a.engine.local
+        await local.store.base.save(local.memory.base, [])
+    assert (rating(a, "m1"), queue_of(a)) == (4, 1)
+
+
+async def test_what_another_tab_had_acknowledged_before_a_clear_is_not_written_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 4})
+        assert (await b.sync()).ok
+        await b.stop()
+        device.origin.clear()
+    assert queue_of(a) == 0
+
+
+async def test_what_another_tab_was_discarding_as_storage_was_cleared_is_not_written_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    async with asleep(a):
+        await b.write("ratings", "m1", {"rating": 4})
+        await b.stop()
+        device.origin.documents[0].deliver(StorageChange("atiha:ann:m", erased("b")))
+        device.origin.clear()
+    assert queue_of(a) == 0
 
 
 async def test_what_came_back_as_its_replacement_was_refused_is_waited_for(
