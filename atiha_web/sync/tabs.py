@@ -7,7 +7,7 @@ import logging
 
 from atiha_web.backends.base import StorageChange
 from atiha_web.errors import InvalidDataError
-from atiha_web.sync.journal import decode_operation
+from atiha_web.sync.journal import decode_operation, decode_quarantined
 from atiha_web.sync.local_replica import LocalReplica
 from atiha_web.sync.names import LAST_SYNC_KEY, SESSION_KEY
 from atiha_web.sync.pages import is_erased
@@ -82,7 +82,7 @@ class TabFollower:
             await local.reload_base()
             await local.render(local.registry)
         elif change.key.startswith(names.quarantine):
-            await local.reload_quarantine()
+            await self._take_over_refused(change)
             local.changes.notify()
         elif change.key.startswith(names.journal):
             collection = await self._take_over_operation(change)
@@ -134,6 +134,16 @@ class TabFollower:
         # It may have come back: what took its place was refused.
         local.successors.pop(operation_id, None)
         return operation.collection
+
+    async def _take_over_refused(self, change: StorageChange) -> None:
+        local = self._local
+        if not await self._is_last():
+            await local.reload_quarantine()
+            return
+        name = str(change.key).removeprefix(local.names.quarantine)
+        local.memory.quarantine.pop(name, None)
+        if change.value is not None:
+            local.memory.quarantine[name] = decode_quarantined(name, change.value)
 
     async def _is_last(self) -> bool:
         """Whether this tab may be the only one that knows yet what a clear has taken.

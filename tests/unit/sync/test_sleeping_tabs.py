@@ -208,6 +208,30 @@ async def test_what_another_tab_had_acknowledged_before_a_clear_is_not_written_a
     assert queue_of(a) == 0
 
 
+async def test_what_the_server_refused_before_a_clear_is_written_again(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    a, b = await open_tab(), await open_tab()
+    await a.sync()
+    refused = [
+        Quarantined(write.operation, "invalid", "no")
+        for key in ("m1", "m2", "m3")
+        if (write := await b.write("ratings", key, {"rating": 4})).operation is not None
+    ]
+    await b.engine.reconciler.refuse(refused[0])
+    await b.engine.reconciler.refuse(refused[1])
+    await turns()
+    async with asleep(a):
+        await b.engine.reconciler.refuse(refused[2])
+        await b.engine.drop_quarantined([refused[0].operation.id])
+        await b.stop()
+        device.origin.clear()
+    kept = [each.operation.id for each in refused[1:]]
+    assert sorted(a.engine.local.memory.quarantine) == kept
+    assert all(f"atiha:ann:q:{name}" in device.origin.items for name in kept)
+    assert queue_of(a) == 0
+
+
 async def test_what_another_tab_was_discarding_as_storage_was_cleared_is_not_written_again(
     device: FakeDevice, open_tab: OpenTab
 ) -> None:
