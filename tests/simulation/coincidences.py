@@ -155,25 +155,25 @@ async def server_goes_back(world: World, device: Device, dice: Random) -> None:
         return
     device.faults.clear()
     world.server.release(LATEST)
-    key = f"m-{world.number()}"
-    await state(world, page, ("memos", key, {"body": "x"}, "x"), dice)
+    key, text = f"m-{world.number()}", f"n{world.number()}"
+    await state(world, page, ("memos", key, {"body": text}, text), dice)
     page.sync()
     await asyncio.sleep(2)
     world.server.release(1)
     if page.can_act() and page.client.user_id is not None:
-        await state(world, page, ("memos", key, None, "x"), dice)
+        await state(world, page, ("memos", key, None, f"n{world.number()}"), dice)
         page.sync()
     await asyncio.sleep(2)
 
 
 COINCIDENCES: dict[str, tuple[Action, float]] = {
-    "server_goes_back": (server_goes_back, 2),
+    "server_goes_back": (server_goes_back, 3),
     "database_fails_meanwhile": (database_fails_meanwhile, 3),
     "clock_set_right": (clock_set_right, 12),
     "dies_bringing_back": (dies_bringing_back, 2),
     "cleared_and_discarded": (cleared_and_discarded, 2),
-    "cleared_and_left": (cleared_and_left, 2),
+    "cleared_and_left": (cleared_and_left, 3),
     "refused_and_discarded": (refused_and_discarded, 2),
-    "opens_as_another_learns": (opens_as_another_learns, 2),
+    "opens_as_another_learns": (opens_as_another_learns, 3),
 }
 """What coincides, and how often."""

@@ -122,7 +122,7 @@ def draw(
     plan = replace(plan, rest=method if rest and chance.random() < shares["rest"] else "")
     plan = replace(plan, worn=bool(wear) and chance.random() < shares["worn"])
     more = _some(rest, 4, chance, skewed=skewed) if plan.rest else []
-    more += _some(wear, chance.randint(1, 3), chance, skewed=skewed) if plan.worn else []
+    more += _some(wear, chance.randint(1, 4), chance, skewed=skewed) if plan.worn else []
     plan = replace(plan, steps=_among(steps, more, len(devices), chance))
     if not late or plan.rest or chance.random() >= shares["late"]:
         return plan

@@ -111,8 +111,8 @@ MISTAKES = [
     mistake("journal not read again under the lock", (Cycle, "run", "await self._reconciler.catch_up()", "pass")),
     mistake("other tabs' removals ignored", (TabFollower, "_take_over_operation", "gone = None if is_there else await local.gone(operation_id)", "gone = None")),
     mistake("one bad operation blocks the others", (SyncCycle, "_divide", "if len(batch) > 1:", "if len(batch) > 10_000:"), (SyncCycle, "_divide", "if not outcome.ours:", "if len(batch) > 1:\n            return False\n        if not outcome.ours:")),
-    mistake("views left behind at sign-out", (Session, "sign_out", "await current.engine.local.remove_views()", "pass"), (Session, "_hide", "await local.remove_views()", "pass")),
-    mistake("who dies as they sign out is still shown", (Session, "_hide", "await local.remove_views()", "pass")),
+    mistake("views left behind at sign-out", (Session, "sign_out", "await self._take_out_of_view(current)", "pass"), (Session, "_hide", "await self._take_out_of_view(signed_in)", "pass")),
+    mistake("who dies as they sign out is still shown", (Session, "_hide", "await self._take_out_of_view(signed_in)", "pass")),
     mistake("a guest sends", (GuestAdoption, "_live", "operation.timestamp > ended", "True")),
     mistake("REST rows without a version", (push, "_state", "await transaction.write(pushed.rows, pushed.state)", "await transaction.write(pushed.rows, transaction.state)")),
     # Long work in parts.
@@ -233,7 +233,7 @@ MISTAKES = [
     mistake("marks forgotten at once", (recovery, "_is_old", "> MARK_DAYS * _DAY_MS", ">= 0")),
     mistake("a batch of more than fits", (SyncCycle, "_divide", "self._limit.refused(len(batch))", "pass")),
     mistake("what is hidden is sent twice", (SyncCycle, "parting_request", "self._carried | self._parted", "set()")),
-    mistake("views of who was here before stay", (Session, "sign_in", "await previous.engine.local.remove_views()", "pass")),
+    mistake("views of who was here before stay", (Session, "sign_in", "await self._take_out_of_view(previous)", "pass")),
     # What is taken back, or done by half, where all was well.
     mistake("marks are not mirrored", (MirroredStorage, "write", "covers = self._policy.covers", "covers = lambda key: self._policy.covers(key) and 'forgotten' not in key")),
     mistake("quarantine is not mirrored", (MirroredStorage, "write", "covers = self._policy.covers", "covers = lambda key: self._policy.covers(key) and ':q:' not in key")),
