@@ -149,22 +149,24 @@ class Ledger:
             self.dropped = {name for name in self.dropped if name[0] != device.name}
             for promise in self.of(device):
                 promise.given_up = False
-            # Nor that somebody took over what a guest had written: whoever comes next does.
-            for key in device.disk.items:
-                if key.startswith(Names(GUEST).journal):
-                    name = key.removeprefix(Names(GUEST).journal)
-                    device.world.watch.heirs.pop(name, None)
         for promise in self.of(device):
             promise.came_back |= promise.given_up and promise.stored_in is not None
             if promise.moment > moment and not (promise.on_disk or promise.on_server):
                 promise.excused = promise.excused or "the browser was killed"
+        self._forget_heirs(device, device.disk.items)
         self._lose_what_was_left_to_others(device)
 
     def opened_without_database(self, device: Device) -> None:
-        """A page reads what storage holds, and nothing tells it what a person had given up."""
+        """A page reads what storage holds, and nothing tells it what a person had given up.
+
+        Nor does anything tell it what a guest's heir had taken over before a kill put it back.
+        """
         for promise in self.of(device):
             if promise.came_back and promise.stored_in is not None:
                 promise.given_up = False
+            mark = Names(GUEST).forgotten(promise.operation.id)
+            if promise.stored_in == GUEST and mark in device.database.entries:
+                device.world.watch.forget_heir(promise.operation.id)
 
     def storage_cleared(self, device: Device, witnessed: Container[str]) -> None:
         """The person's own doing: the database has it, or a page that is open for the user."""
@@ -172,6 +174,7 @@ class Ledger:
             safe = promise.on_disk or promise.on_server or promise.stored_in in witnessed
             if not safe:
                 promise.excused = promise.excused or "storage was cleared"
+        self._forget_heirs(device, ())
         self._lose_what_was_left_to_others(device)
         # Pages restore what they are open for; what others left there the next start finds, and
         # what was damaged, which no page could read.
@@ -195,6 +198,18 @@ class Ledger:
         for promise in self.of(device):
             if not promise.on_server:
                 promise.excused = promise.excused or "the device was lost"
+
+    def _forget_heirs(self, device: Device, stored: Iterable[str]) -> None:
+        """What a guest wrote is there again, and nothing tells who took it over: the next one does.
+
+        Of that localStorage alone knew, where there is no database or it failed.
+        """
+        if device.spec.mirror and not device.database_failed:
+            return
+        names, held = Names(GUEST), {*stored, *device.database.entries}
+        for name in device.world.watch.carried:
+            if names.journal + name in held and names.forgotten(name) not in held:
+                device.world.watch.forget_heir(name)
 
     def _lose_what_was_left_to_others(self, device: Device) -> None:
         for promise in self.of(device):

@@ -59,6 +59,8 @@ class Watch:
         """Operations the server took in at some time; a restore may have undone that."""
         self.heirs: dict[str, str] = {}
         """Who gave an operation to the server."""
+        self.forgotten: set[str] = set()
+        """Operations of which a device forgot that somebody had taken them over from a guest."""
         self.muddled: set[str] = set()
         """Users whose data was restored unannounced: positions mean nothing for a while."""
         self._world = world
@@ -107,6 +109,11 @@ class Watch:
                 require(
                     not missed, 4, "%s asks from %s and lacks %s", page.name, asked["cursor"], row
                 )
+
+    def forget_heir(self, name: str) -> None:
+        """Whoever signs in next may take over an operation once more."""
+        self.heirs.pop(name, None)
+        self.forgotten.add(name)
 
     def answered(self, request: Request, status: int) -> None:
         """A reply of a server that is none of ours reached a page."""
