@@ -126,7 +126,7 @@ MISTAKES = [
     mistake("what a refused write replaced comes back nowhere", (LocalReplica, "settle", "await self._bring_back(operation, apart_from=done)", "pass")),
     mistake("replaced means saved", (Engine, "wait_saved", "local.successor(operation.id)", "operation.id")),
     # Tabs.
-    mistake("other tabs' writes unheard", (TabFollower, "_take_over_operation", "local.memory.add(operation)", "pass")),
+    mistake("other tabs' writes unheard", (TabFollower, "_add", "local.memory.add(operation)", "pass")),
     mistake("other tabs' base unheard", (TabFollower, "_take_over", "await local.reload_base()", "pass")),
     mistake("a clear unheard", (TabFollower, "_take_over_clear", "await local.restore()", "pass")),
     mistake("a sign-out in another tab unheard", (Session, "_on_storage", "self._spawn(self._follow_session())", "pass")),
@@ -204,7 +204,7 @@ MISTAKES = [
     mistake("quarantine not written after a clear", (LocalStore, "restore", "{**journal, **refused, **signed_in}", "{**journal, **signed_in}")),
     mistake("session not written after a clear", (LocalStore, "restore", "{**journal, **refused, **signed_in}", "{**journal, **refused}")),
     mistake("the queue of who left stays", (Session, "_switch", "await self._clean_queue()", "pass")),
-    mistake("quarantine of other tabs unheard", (TabFollower, "_take_over", "await local.reload_quarantine()", "pass")),
+    mistake("quarantine of other tabs unheard", (TabFollower, "_take_over", "await self._take_over_refused(change)", "pass")),
     mistake("acknowledgements not told to the base being built", (Reconciler, "_take_rows", "if incoming is not None and incoming.epoch == reply.epoch:", "if False:")),
     mistake("sent before the time is known", (SyncCycle, "_batch", "if not self._local.clock.measured:", "if False:")),
     mistake("swapped before it is whole", (Reconciler, "_take_changes", "None if shown or reply.more else target", "None if shown else target")),
