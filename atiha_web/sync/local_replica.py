@@ -295,7 +295,12 @@ class LocalReplica:
 
     async def give_up_too(self) -> None:
         """Forget what left the journal because a person gave everything up, in another tab."""
-        if await self.store.base.was_given_up():
+        loss = await self.store.base.loss()
+        if loss == "cleared" and not self.clears:
+            # Who slept is about to hear of that, and of what went before: maybe of a discard.
+            await self.mutex.pause()
+            loss = await self.store.base.loss()
+        if loss == "given up":
             gone = self.memory.pending.keys() - set(await self.store.journal_ids())
             self.note_given_up(gone)
             self.forget(gone)
@@ -374,7 +379,7 @@ class LocalReplica:
                 memory.base,
                 memory.pending.values(),
                 memory.quarantine.values(),
-                self.session,
+                None if self.hidden else self.session,
                 was_own=was_own,
             )
         except StorageFullError as error:

@@ -321,6 +321,47 @@ async def test_what_was_discarded_before_a_clear_is_not_stored_with_a_reply(
     assert [key for key in device.origin.items if key.startswith("atiha:ann:")] == []
 
 
+def hear_next(device: FakeDevice, *changes: StorageChange) -> None:
+    """The first tab goes on before it hears of changes, and of a clear, that it slept through."""
+    device.origin.items.clear()
+    for change in (*changes, StorageChange(None, None)):
+        asyncio.get_running_loop().call_soon(device.origin.documents[0].deliver, change)
+
+
+@pytest.mark.parametrize("pending", [True, False])
+async def test_what_was_discarded_before_a_clear_is_not_stored_again_before_that_is_heard(
+    device: FakeDevice, open_tab: OpenTab, *, pending: bool
+) -> None:
+    tab = await open_tab()
+    local = tab.engine.local
+    local.session = '{"userId":"ann"}'
+    await tab.write("ratings", "m1", {"rating": 4})
+    if not pending:
+        await tab.sync()
+    async with asleep(tab):
+        signs_out = StorageChange(SESSION_KEY, None)
+        hear_next(device, signs_out, StorageChange("atiha:ann:m", erased("b")))
+        await local.reload_base()
+        await local.store_base(local.memory.base.rows)
+    assert [key for key in device.origin.items if key.startswith("atiha:ann:")] == []
+
+
+async def test_who_signed_out_before_a_clear_is_not_signed_in_again_before_that_is_heard(
+    device: FakeDevice, open_tab: OpenTab
+) -> None:
+    tab = await open_tab()
+    local = tab.engine.local
+    local.session = '{"userId":"ann"}'
+    operation = (await tab.write("ratings", "m1", {"rating": 4})).operation
+    assert operation is not None
+    async with asleep(tab):
+        hear_next(device, StorageChange(SESSION_KEY, None))
+        await local.reload_base()
+        await local.heal()
+    assert SESSION_KEY not in device.origin.items
+    assert f"atiha:ann:j:{operation.id}" in device.origin.items
+
+
 async def test_who_goes_on_after_a_discard_keeps_through_a_clear_what_they_wrote_since(
     device: FakeDevice, open_tab: OpenTab
 ) -> None:
