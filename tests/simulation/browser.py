@@ -187,6 +187,8 @@ class Page:
     """Whether a page that is gone had no room to store what was acknowledged: a pull tells."""
     knew_time_ms = 0
     """Since when it has known what ``knows_time`` tells."""
+    discarded: Synchronizer | None = None
+    """Whose session somebody ended on another page, giving up what this one then held."""
     acknowledged: frozenset[str] = frozenset()
     """The operations that the last reply acknowledged: it may be in the midst of that."""
 

@@ -138,10 +138,12 @@ async def night(world: World, device: Device, dice: Random) -> None:
 
 async def clear(world: World, device: Device, dice: Random) -> None:
     """A person clears the site's data, mostly while a page that knows it is open."""
+    # What is of a session whose data was discarded stores nothing again, until it is opened anew.
     witnessed = {
         page.synchronizer.user_id
         for page in device.pages
         if page.usable and page.storage.calls_left is None and page.synchronizer is not None
+        if page.synchronizer is not page.discarded
     } & {device.stored_user}
     device.blurred = True
     device.cleared_asleep |= any(page.process.frozen for page in device.pages)

@@ -45,7 +45,7 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
         page.ended |= set() if session is None else {session}
         device.left |= {user_id} if page.mirrored is not None and sound else set()
         if pending == "discard":
-            device.erased[user_id] = asyncio.get_running_loop().time()
+            _note_discarded(device, user_id)
         check_signed_out(device, user_id, pending)
     if pending == "discard":
         # What the server has of it is pulled again at the next sign-in.
@@ -66,6 +66,15 @@ async def log_out(world: World, page: Page, pending: Any) -> None:
             unsent = promise.user_id == user_id and not promise.settled
             if unsent or any(covers(each, promise) for each in gone):
                 promise.excused = promise.excused or "it was discarded"
+
+
+def _note_discarded(device: Device, user_id: str) -> None:
+    """A person gave up, for every page of a device, what it holds of them."""
+    device.erased[user_id] = asyncio.get_running_loop().time()
+    for page in device.pages:
+        opened = None if page._client is None else page.synchronizer
+        if opened is not None and opened.user_id == user_id:
+            page.discarded = opened
 
 
 async def as_done(work: Awaitable[None]) -> bool:
