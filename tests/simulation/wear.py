@@ -103,6 +103,8 @@ async def leave_behind(world: World, device: Device, dice: Random) -> None:
         key, value = f"old-{world.number()}", f"{user_id}/earlier/{world.number()}"
         items.append(_queued(world, user_id, key, value, dice))
         world.leftovers.append((device, user_id, RecordKey("ratings", key), value))
+        # It waits for them like anything else that came after they had discarded what there was.
+        device.erased.pop(user_id, None)
     items.append(dice.choice(_NONSENSE))
     device.disk.damage(QUEUE_KEY, json.dumps(items))
     if dice.random() < 0.25:
