@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from atiha_web.errors import AtihaError, OperationRejectedError, SaveError
 from atiha_web.sync.engine import Write
-from atiha_web.sync.names import GUEST, Names
+from atiha_web.sync.names import GUEST, UP_TO, Names
 from atiha_web.sync.operation import Operation, RecordKey
 from tests.simulation.collections import BAD
 from tests.simulation.reference import Fact, stated
@@ -71,6 +71,15 @@ class Promise:
         """
         holder = self.stored_in
         return holder is not None and user_id in (holder, GUEST)
+
+    def is_marked(self, user_id: str) -> bool:
+        """Whether the database tells that this user gave it up, whatever storage holds of it."""
+        marks, names = self.device.database.entries, _names_of(user_id)
+        writer, _, number = self.operation.id.rpartition("-")
+        start = names.forgotten(writer + UP_TO)
+        numbers = (key.removeprefix(start) for key in marks if key.startswith(start))
+        is_within = max(map(int, numbers), default=0) >= int(number)
+        return is_within or names.forgotten(self.operation.id) in marks
 
 
 _names_of = cache(Names)
@@ -223,7 +232,8 @@ class Ledger:
         """The server knew the operations ``before`` and knows those ``after``.
 
         What it had acknowledged meanwhile is gone, unless a device still holds what says as much
-        and will hold it: for those ``answered`` the acknowledgement is under way.
+        and will hold it: for those ``answered`` the acknowledgement is under way, and what a killed
+        browser put back after a discard goes again.
         """
         for promise in self.promises:
             later = (p for p in self.of(promise.device) if covers(p, promise))
@@ -234,7 +244,9 @@ class Ledger:
             holders = [
                 each
                 for each in same
-                if each.is_held_for(promise.user_id) and each.operation.id not in answered
+                if each.is_held_for(promise.user_id)
+                and each.operation.id not in answered
+                and not each.is_marked(promise.user_id)
             ]
             if not holders:
                 promise.excused = promise.excused or "the server was restored from a backup"
