@@ -85,7 +85,7 @@ class Engine:
         self.reconciler.conflicts.close()
         if self._tabs is not None:
             await self._tabs.stop()
-        self.local.release()
+        await self.local.release()
 
     # -- reading ---------------------------------------------------------------------------
 

@@ -154,12 +154,13 @@ class LocalReplica:
         self.changes.close()
         self.events.close()
 
-    def release(self) -> None:
-        """Free the rows of what was closed, unless somebody is in the middle of changing them.
+    async def release(self) -> None:
+        """Free the rows of what was closed, once the reply that is being carried out is.
 
-        Else the collector finds them later, and holds up a page for all of them at once.
+        Whoever opens the same data next is to find all of that; and the collector would find the
+        rows later, and hold up a page for all of them at once.
         """
-        if self._closed and not self.mutex.locked():
+        async with self.mutex:
             self.incoming = None
             self.memory.release()
 

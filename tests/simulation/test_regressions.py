@@ -114,6 +114,7 @@ KEPT: dict[str, str] = {
     "an earlier app is used after a discard, and leaves changes of who discarded": '[2058084,[[null,false,true,false,-1500,0.3]],2,false,1,3,[2],[["write",0,1616705426,0.0],["log_out_discard",0,2678555269,0.0],["close_page",0,3073223784,0.0],["leave_behind",0,3901286685,0.0],["speak_badly",0,1205401745,0.0]],true,120.0,false,"",true]',
     "what was acknowledged and then discarded is put back by a kill, as a backup is restored": '[2082534,[[null,false,true,false,86400000,0],[null,true,false,false,40000,0],[0.02,true,true,true,-40000,0]],2,true,2,1,[2,2,2],[["sync",0,3243121987,0.0],["back_up",2,2706302189,0.0],["left_without_network",0,1396688971,0.0],["night",2,2121934147,0.0],["discarded_elsewhere",0,3223734014,0.0],["kill_browser",0,1863525029,0.0],["restore",0,2403525571,0.0]],false,5.0,false,"",false]',
     "what an earlier app left for one user is taken in only as another one signs in at the end": '[2098437,[[null,true,true,false,-1500,0.3]],2,false,1,500,[2],[["doom",0,607173945,0.0],["sync",0,2286086282,0.0],["kill_page",0,791463871,0.0],["write",0,2496657218,0.0],["two_heirs",0,1286673667,0.0],["leave_behind",0,4196368918,0.0]],true,null,false,"",true]',
+    "somebody signs in anew while a reply moves the times of what is pending": '[2110002,[[null,false,true,false,7200000,0]],1,true,1,1,[2],[["bad_network",0,2851267450,0.0],["interrupted",0,2165370018,0.0]],true,5.0,false,"",false]',
 }
 # fmt: on
 

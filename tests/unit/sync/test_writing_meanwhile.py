@@ -187,3 +187,19 @@ async def test_what_is_written_as_the_clock_is_learned_has_the_right_time(
     await write_in_the_turns_of(tab.sync(), tab, fast)
     for state in tab.engine.view("ratings").values():
         assert hlc.milliseconds(state.timestamp) < wall() + 1_000
+
+
+async def test_a_tab_that_is_closed_as_it_learns_changes_nothing_any_more(
+    server: FakeServer, device: FakeDevice, open_tab: OpenTab, tv: Synchronizer
+) -> None:
+    tab = await open_tab()
+    before = len(server.exchanges)
+    syncing = asyncio.ensure_future(tab.sync())
+    for _ in range(1000):
+        await asyncio.sleep(0)
+        if len(server.exchanges) > before and tab.engine.local.mutex.locked():
+            break
+    await tab.stop()
+    left = dict(device.origin.items)
+    await asyncio.wait([syncing])
+    assert device.origin.items == left
