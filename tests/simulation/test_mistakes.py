@@ -164,7 +164,7 @@ MISTAKES = [
     mistake("what a refused write replaced is in memory only", (LocalReplica, "_bring_back", "await self.store.append(operation)", "pass")),
     mistake("a clear heard late brings back what was given up", (LocalReplica, "restore", "if await self.store.base.was_given_up():", "if False:"), (TabFollower, "_take_over_clear", "if self._discards:", "if False:")),
     mistake("what is refused is kept of who discarded it meanwhile", (LocalReplica, "settle", "await self.give_up_too()", "pass")),
-    mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told[was_own:])", "is_first = True")),
+    mistake("a clear heard late signs in again who signed out", (LocalStore, "restore", "is_first = all(text is None for text in told[was_own:])", "is_first = True"), (LocalReplica, "restore", "None if self.hidden else self.session", "self.session")),
     mistake("old before new in the mirror", (MirroredStorage, "_carry_once", "{**changes, **self._waiting}", "{**self._waiting, **changes}")),
     mistake("drained means asked once", (Session, "drain", "return current.status().pending", "return 0")),
     mistake("a damaged page goes unseen", (BaseStore, "open", "whole = await self._read_pages(manifest, opened)", "whole = await self._read_pages(manifest, opened) or True")),
